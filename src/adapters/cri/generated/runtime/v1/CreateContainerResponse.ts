@@ -1,0 +1,10 @@
+// Original file: cri-v1.proto
+
+
+export interface CreateContainerResponse {
+  'container_id'?: (string);
+}
+
+export interface CreateContainerResponse__Output {
+  'container_id': (string);
+}

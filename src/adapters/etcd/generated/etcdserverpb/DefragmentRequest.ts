@@ -1,0 +1,8 @@
+// Original file: etcd-v3.proto
+
+
+export interface DefragmentRequest {
+}
+
+export interface DefragmentRequest__Output {
+}

@@ -1,0 +1,8 @@
+// Original file: etcd-v3.proto
+
+
+export interface StatusRequest {
+}
+
+export interface StatusRequest__Output {
+}

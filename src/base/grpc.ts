@@ -1,0 +1,197 @@
+/**
+ * gRPC as all of our clients and test servers use it: the loader's options, the call, and the kinds of failure.
+ * The only file that imports grpc-js and proto-loader.
+ */
+import { existsSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import {
+  type ChannelOptions,
+  type Client,
+  type ClientReadableStream,
+  type ServiceClientConstructor,
+  type ServiceError,
+  credentials,
+  loadPackageDefinition,
+  status,
+} from '@grpc/grpc-js';
+import { loadSync } from '@grpc/proto-loader';
+import { ConflictError, DeadlineError, NotFoundError, UnavailableError, UnimplementedError } from './errors.ts';
+
+export { Server as GrpcServer, ServerCredentials, Metadata, status as grpcStatus } from '@grpc/grpc-js';
+export type {
+  Client as GrpcClient,
+  ServiceError,
+  ServerUnaryCall,
+  sendUnaryData,
+  ServerWritableStream,
+  ClientDuplexStream,
+} from '@grpc/grpc-js';
+
+/** 64-bit numbers and enum values arrive as strings; adapters turn them into ours. The type generator uses the same. */
+const loaderOptions = { keepCase: true, longs: String, enums: String, defaults: true, oneofs: true } as const;
+
+/** `proto/` beside the sources, or beside `dist/` for the bundle. */
+export function protoDirectory(): string {
+  for (let dir = import.meta.dirname; ; dir = dirname(dir)) {
+    if (existsSync(join(dir, 'proto', 'cri-v1.proto'))) return join(dir, 'proto');
+    if (dir === dirname(dir)) throw new Error(`Cannot find the "proto" directory above "${import.meta.dirname}"`);
+  }
+}
+
+/** The constructor of a service's client, e.g. `loadService('cri-v1.proto', 'runtime.v1.RuntimeService')`. */
+export function loadService(file: string, service: string): ServiceClientConstructor {
+  const loaded = loadPackageDefinition(loadSync(file, { ...loaderOptions, includeDirs: [protoDirectory()] }));
+  let at: unknown = loaded;
+  for (const part of service.split('.')) at = (at as Record<string, unknown>)[part];
+  if (typeof at !== 'function') throw new Error(`Cannot find service "${service}" in "${file}"`);
+  return at as unknown as ServiceClientConstructor;
+}
+
+export const insecure = credentials.createInsecure();
+export const tls = (ca: Buffer, key: Buffer, cert: Buffer): ReturnType<typeof credentials.createSsl> =>
+  credentials.createSsl(ca, key, cert);
+
+/** No proxy, no message limit below the runtime's own 16 MiB, reconnect within a second when the server comes back. */
+export const channelOptions: ChannelOptions = {
+  'grpc.enable_http_proxy': 0,
+  'grpc.max_receive_message_length': 16 * 1024 * 1024,
+  'grpc.max_send_message_length': 16 * 1024 * 1024,
+  'grpc.initial_reconnect_backoff_ms': 100,
+  'grpc.max_reconnect_backoff_ms': 3000,
+};
+
+/** What the other side answered, as Go clients print it. Always the `cause` of the errors that calls throw. */
+export class RpcError extends Error {
+  override name = 'RpcError';
+  /** The code's name as Go writes it: `NotFound`. */
+  readonly code: string;
+  /** The description alone. */
+  readonly details: string;
+  constructor(code: string, details: string) {
+    super(`rpc error: code = ${code} desc = ${details}`);
+    this.code = code;
+    this.details = details;
+  }
+}
+
+/** The remote side's own description, for messages that upstream prints without the code. */
+export function rpcDetails(error: unknown): string {
+  return findRpcError(error)?.details ?? (error instanceof Error ? error.message : String(error));
+}
+
+/** The remote side's answer as Go prints it, for messages that upstream prints whole. */
+export function rpcText(error: unknown): string {
+  return findRpcError(error)?.message ?? (error instanceof Error ? error.message : String(error));
+}
+
+function findRpcError(error: unknown): RpcError | undefined {
+  let e = error;
+  while (e instanceof Error) {
+    if (e instanceof RpcError) return e;
+    e = (e as Error).cause;
+  }
+  return undefined;
+}
+
+export interface CallOptions {
+  /** Undefined: no deadline of our own (image pulls). */
+  timeoutMs?: number | undefined;
+  signal: AbortSignal;
+}
+
+type UnaryMethod = (
+  request: unknown,
+  options: { deadline?: Date },
+  done: (err: ServiceError | null, response: unknown) => void,
+) => { cancel(): void };
+
+/**
+ * One unary call.
+ * @throws {NotFoundError | ConflictError | UnavailableError | DeadlineError | UnimplementedError | Error} with an `RpcError` as cause
+ */
+export function unaryCall<Res>(
+  client: Client,
+  method: string,
+  request: unknown,
+  { timeoutMs, signal }: CallOptions,
+): Promise<Res> {
+  return new Promise((resolve, reject) => {
+    if (signal.aborted) {
+      reject(signal.reason);
+      return;
+    }
+    const fn = (client as unknown as Record<string, UnaryMethod>)[method];
+    if (fn === undefined) throw new Error(`No such method "${method}"`);
+    // grpc-js needs an absolute wall-clock date; nothing is decided by it
+    const options = timeoutMs === undefined ? {} : { deadline: new Date(Date.now() + timeoutMs) };
+    const call = fn.call(client, request, options, (err, response) => {
+      signal.removeEventListener('abort', cancel);
+      if (err === null) resolve(response as Res);
+      else if (signal.aborted) reject(signal.reason);
+      else reject(translate(method, err));
+    });
+    const cancel = (): void => call.cancel();
+    signal.addEventListener('abort', cancel, { once: true });
+  });
+}
+
+/** One server stream, as an async iterable; ends quietly when `signal` aborts. */
+export async function* streamCall<Res>(
+  client: Client,
+  method: string,
+  request: unknown,
+  signal: AbortSignal,
+): AsyncGenerator<Res> {
+  const fn = (client as unknown as Record<string, (request: unknown) => ClientReadableStream<Res>>)[method];
+  if (fn === undefined) throw new Error(`No such method "${method}"`);
+  const stream = fn.call(client, request);
+  const cancel = (): void => stream.cancel();
+  signal.addEventListener('abort', cancel, { once: true });
+  try {
+    for await (const message of stream) yield message as Res;
+  } catch (err) {
+    if (!signal.aborted) throw translate(method, err as ServiceError);
+  } finally {
+    signal.removeEventListener('abort', cancel);
+    stream.cancel();
+  }
+}
+
+const goNames: Record<number, string> = {
+  [status.CANCELLED]: 'Canceled',
+  [status.UNKNOWN]: 'Unknown',
+  [status.INVALID_ARGUMENT]: 'InvalidArgument',
+  [status.DEADLINE_EXCEEDED]: 'DeadlineExceeded',
+  [status.NOT_FOUND]: 'NotFound',
+  [status.ALREADY_EXISTS]: 'AlreadyExists',
+  [status.PERMISSION_DENIED]: 'PermissionDenied',
+  [status.RESOURCE_EXHAUSTED]: 'ResourceExhausted',
+  [status.FAILED_PRECONDITION]: 'FailedPrecondition',
+  [status.ABORTED]: 'Aborted',
+  [status.OUT_OF_RANGE]: 'OutOfRange',
+  [status.UNIMPLEMENTED]: 'Unimplemented',
+  [status.INTERNAL]: 'Internal',
+  [status.UNAVAILABLE]: 'Unavailable',
+  [status.DATA_LOSS]: 'DataLoss',
+  [status.UNAUTHENTICATED]: 'Unauthenticated',
+};
+
+function translate(method: string, err: ServiceError): Error {
+  const cause = new RpcError(goNames[err.code] ?? 'Unknown', err.details || err.message);
+  const message = `${method} failed`;
+  switch (err.code) {
+    case status.NOT_FOUND:
+      return new NotFoundError(message, { cause });
+    case status.ALREADY_EXISTS:
+    case status.ABORTED:
+      return new ConflictError(message, { cause });
+    case status.UNAVAILABLE:
+      return new UnavailableError(message, { cause });
+    case status.DEADLINE_EXCEEDED:
+      return new DeadlineError(message, { cause });
+    case status.UNIMPLEMENTED:
+      return new UnimplementedError(message, { cause });
+    default:
+      return new Error(message, { cause });
+  }
+}

@@ -1,0 +1,3 @@
+export async function run(_args: readonly string[]): Promise<void> {
+  throw new Error('kube-scheduler is not built yet');
+}
