@@ -16,12 +16,15 @@ export class Backoff {
     this.#options = { expireMs: 2 * options.maxMs, jitter: 0, ...options };
   }
 
-  /** Notes one more failure at `nowMs` and returns the delay before the next try. */
-  next(key: string, nowMs: number): number {
+  /**
+   * Notes one more failure at `nowMs` and returns the delay before the next try. An entry has expired when `eventMs`
+   * (what is counted: the failure itself by default) came `expireMs` after the last one.
+   */
+  next(key: string, nowMs: number, eventMs: number = nowMs): number {
     const { initialMs, maxMs, expireMs, jitter } = this.#options;
     const entry = this.#entries.get(key);
     const delayMs =
-      entry === undefined || nowMs - entry.updatedMs > expireMs ? initialMs : Math.min(2 * entry.delayMs, maxMs);
+      entry === undefined || eventMs - entry.updatedMs > expireMs ? initialMs : Math.min(2 * entry.delayMs, maxMs);
     this.#entries.set(key, { delayMs, updatedMs: nowMs });
     return delayMs * (1 + Math.random() * jitter);
   }
@@ -48,6 +51,11 @@ export class Backoff {
   endsMs(key: string): number | undefined {
     const entry = this.#entries.get(key);
     return entry === undefined ? undefined : entry.updatedMs + entry.delayMs;
+  }
+
+  /** Puts an entry back that an earlier process had. */
+  seed(key: string, delayMs: number, updatedMs: number): void {
+    if (!this.#entries.has(key)) this.#entries.set(key, { delayMs: Math.min(delayMs, this.#options.maxMs), updatedMs });
   }
 
   reset(key: string): void {

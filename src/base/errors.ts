@@ -44,6 +44,12 @@ export const isUnavailable = (error: unknown): boolean => hasKind(error, Unavail
 export const isDeadline = (error: unknown): boolean => hasKind(error, DeadlineError);
 export const isUnimplemented = (error: unknown): boolean => hasKind(error, UnimplementedError);
 
+/** The errno name (`ENOENT`, `EBUSY` …) of a failed system call; undefined for any other error. */
+export function errnoOf(error: unknown): string | undefined {
+  if (!(error instanceof Error) || !('code' in error)) return undefined;
+  return typeof error.code === 'string' ? error.code : undefined;
+}
+
 /** Looks through the `cause` chain, so that adding context never hides the kind. */
 function hasKind(error: unknown, kind: new (...args: never[]) => Error): boolean {
   let e = error;

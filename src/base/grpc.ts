@@ -7,6 +7,7 @@ import { dirname, join } from 'node:path';
 import {
   type ChannelOptions,
   type Client,
+  type ClientDuplexStream,
   type ClientReadableStream,
   type ServiceClientConstructor,
   type ServiceError,
@@ -157,6 +158,29 @@ export async function* streamCall<Res>(
   }
 }
 
+/** A bidirectional stream on which we write `request` and then only read; ends quietly when `signal` aborts. */
+export async function* duplexCall<Res>(
+  client: Client,
+  method: string,
+  request: unknown,
+  signal: AbortSignal,
+): AsyncGenerator<Res> {
+  const fn = (client as unknown as Record<string, () => ClientDuplexStream<unknown, Res>>)[method];
+  if (fn === undefined) throw new Error(`No such method "${method}"`);
+  const stream = fn.call(client);
+  const cancel = (): void => stream.cancel();
+  signal.addEventListener('abort', cancel, { once: true });
+  try {
+    stream.write(request);
+    for await (const message of stream) yield message as Res;
+  } catch (err) {
+    if (!signal.aborted) throw translate(method, err as ServiceError);
+  } finally {
+    signal.removeEventListener('abort', cancel);
+    stream.cancel();
+  }
+}
+
 const goNames: Record<number, string> = {
   [status.CANCELLED]: 'Canceled',
   [status.UNKNOWN]: 'Unknown',
@@ -176,22 +200,18 @@ const goNames: Record<number, string> = {
   [status.UNAUTHENTICATED]: 'Unauthenticated',
 };
 
+const kinds: Record<number, new (message: string, options: ErrorOptions) => Error> = {
+  [status.NOT_FOUND]: NotFoundError,
+  [status.ALREADY_EXISTS]: ConflictError,
+  [status.ABORTED]: ConflictError,
+  [status.UNAVAILABLE]: UnavailableError,
+  [status.DEADLINE_EXCEEDED]: DeadlineError,
+  [status.UNIMPLEMENTED]: UnimplementedError,
+};
+
 function translate(method: string, err: ServiceError): Error {
   const cause = new RpcError(goNames[err.code] ?? 'Unknown', err.details || err.message);
   const message = `${method} failed`;
-  switch (err.code) {
-    case status.NOT_FOUND:
-      return new NotFoundError(message, { cause });
-    case status.ALREADY_EXISTS:
-    case status.ABORTED:
-      return new ConflictError(message, { cause });
-    case status.UNAVAILABLE:
-      return new UnavailableError(message, { cause });
-    case status.DEADLINE_EXCEEDED:
-      return new DeadlineError(message, { cause });
-    case status.UNIMPLEMENTED:
-      return new UnimplementedError(message, { cause });
-    default:
-      return new Error(message, { cause });
-  }
+  const Kind = kinds[err.code] ?? Error;
+  return new Kind(message, { cause });
 }

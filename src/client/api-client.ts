@@ -40,6 +40,8 @@ export interface ListOptions {
   fieldSelector?: string | undefined;
   resourceVersion?: string | undefined;
   limit?: number | undefined;
+  /** The `metadata.continue` of the page before. */
+  continue?: string | undefined;
 }
 
 export type WatchEvent<T> =

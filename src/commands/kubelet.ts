@@ -1,3 +1,51 @@
-export async function run(_args: readonly string[]): Promise<void> {
-  throw new Error('kubelet is not built yet');
+/** `gantry kubelet`: flags and files → typed config → kubelet → run until a signal. */
+import { readFile, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { systemClock } from '../base/clock.ts';
+import { NotFoundError } from '../base/errors.ts';
+import { createLogger } from '../base/logger.ts';
+import { stopSignal } from '../base/stop-signal.ts';
+import { gantryVersion } from '../base/version.ts';
+import { HttpApiClient } from '../client/http-api-client.ts';
+import { loadKubeconfig } from '../client/kubeconfig.ts';
+import { type ConfigFiles, type KubeletConfig, loadKubeletConfig, parseKubeletFlags } from '../kubelet/config.ts';
+import { runKubelet } from '../kubelet/kubelet.ts';
+
+export async function run(args: readonly string[]): Promise<void> {
+  const parsed = parseKubeletFlags(args);
+  if (parsed.flags.wantsVersion) {
+    process.stdout.write(`Kubernetes ${gantryVersion}\n`);
+    return;
+  }
+  const config = await loadKubeletConfig(parsed, configFiles);
+  const signal = stopSignal();
+  const log = createLogger({ name: 'kubelet', verbosity: config.verbosity });
+  await runKubelet({ config, api: await openApi(config), clock: systemClock, log }, signal);
 }
+
+/** The kubelet's client of the API server; undefined without a kubeconfig. */
+export async function openApi(config: KubeletConfig): Promise<HttpApiClient | undefined> {
+  if (config.kubeconfigPath === '') return undefined;
+  return new HttpApiClient({
+    access: await loadKubeconfig(config.kubeconfigPath),
+    clock: systemClock,
+    userAgentName: 'kubelet',
+    qps: config.kubeApiQps,
+    burst: config.kubeApiBurst,
+  });
+}
+
+export const configFiles: ConfigFiles = {
+  readFile: async (path) => {
+    try {
+      return await readFile(path, 'utf8');
+    } catch (cause) {
+      if ((cause as NodeJS.ErrnoException).code !== 'ENOENT') throw cause;
+      throw new NotFoundError(`there is no file "${path}"`, { cause });
+    }
+  },
+  listFiles: async (folder) => {
+    const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+    return entries.filter((entry) => entry.isFile()).map(({ parentPath, name }) => join(parentPath, name));
+  },
+};

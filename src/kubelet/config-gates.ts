@@ -1,0 +1,122 @@
+/**
+ * Feature gates of 1.36 that change what a node does. A gate may be set to what we do anyway; set to anything else it
+ * is refused by name, as is a gate that nobody knows.
+ */
+
+/** Always on: setting one to false is an error upstream, too. */
+const locked = [
+  'CPUCFSQuotaPeriod',
+  'CustomCPUCFSQuotaPeriod',
+  'DynamicResourceAllocation',
+  'ImageMaximumGCAge',
+  'ImageVolume',
+  'InPlacePodVerticalScaling',
+  'KubeletCgroupDriverFromCRI',
+  'KubeletFineGrainedAuthz',
+  'KubeletPSI',
+  'KubeletPodResourcesDynamicResources',
+  'KubeletPodResourcesGet',
+  'KubeletTracing',
+  'NodeLogQuery',
+  'NodeSwap',
+  'PodLifecycleSleepAction',
+  'PodLifecycleSleepActionAllowZero',
+  'PodObservedGenerationTracking',
+  'ProcMountType',
+  'RecursiveReadOnlyMounts',
+  'SupplementalGroupsPolicy',
+  'SystemdWatchdog',
+  'UserNamespacesSupport',
+];
+
+const onByDefault = [
+  'ComponentFlagz',
+  'ComponentStatusz',
+  'ContainerCheckpoint',
+  'ContainerRestartRules',
+  'DRAAdminAccess',
+  'DRAConsumableCapacity',
+  'DRADeviceTaints',
+  'DRAExtendedResource',
+  'DRAPartitionableDevices',
+  'DRAPrioritizedList',
+  'DisableCPUQuotaWithExclusiveCPUs',
+  'DisableNodeKubeProxyVersion',
+  'EnvFiles',
+  'ExtendWebSocketsToKubelet',
+  'GracefulNodeShutdown',
+  'GracefulNodeShutdownBasedOnPodPriority',
+  'HostnameOverride',
+  'InPlacePodLevelResourcesVerticalScaling',
+  'InPlacePodVerticalScalingInitContainers',
+  'KubeletCrashLoopBackOffMax',
+  'KubeletEnsureSecretPulledImages',
+  'KubeletSeparateDiskGC',
+  'KubeletServiceAccountTokenForCredentialProviders',
+  'NodeDeclaredFeatures',
+  'PLEGOnDemandRelist',
+  'PodLevelResources',
+  'PodReadyToStartContainersCondition',
+  'PreventStaticPodAPIReferences',
+  'ReloadKubeletClientCAFile',
+  'ReloadKubeletServerCertificateFile',
+  'ResourceHealthStatus',
+  'ResourceHealthStatusMessage',
+  'RestartAllContainersOnContainerExits',
+  'RotateKubeletServerCertificate',
+];
+
+const offByDefault = [
+  'AllowDNSOnlyNodeCSR',
+  'CRIListStreaming',
+  'CSIVolumeHealth',
+  'ChangeContainerStatusOnKubeletRestart',
+  'ClusterTrustBundleProjection',
+  'ContainerStopSignals',
+  'EventedPLEG',
+  'ImageVolumeWithDigest',
+  'InPlacePodVerticalScalingExclusiveCPUs',
+  'InPlacePodVerticalScalingExclusiveMemory',
+  'KubeletInUserNamespace',
+  'KubeletRegistrationGetOnExistsOnly',
+  'LocalStorageCapacityIsolationFSQuotaMonitoring',
+  'MemoryQoS',
+  'PodAndContainerStatsFromCRI',
+  'PodCertificateRequest',
+  'PodLevelResourceManagers',
+  'PodLogsQuerySplitStreams',
+  'PodsAPI',
+  'QOSReserved',
+  'ReduceDefaultCrashLoopBackOffDecay',
+  'RuntimeClassInImageCriAPI',
+  'UserNamespacesHostNetworkSupport',
+];
+
+const defaults = new Map<string, { on: boolean; locked: boolean }>([
+  ...locked.map((name) => [name, { on: true, locked: true }] as const),
+  ...onByDefault.map((name) => [name, { on: true, locked: false }] as const),
+  ...offByDefault.map((name) => [name, { on: false, locked: false }] as const),
+]);
+
+/** Pure: the problems with these gates, none when all are as they would be anyway. */
+export function gateProblems(gates: Readonly<Record<string, boolean>>): string[] {
+  const problems: string[] = [];
+  for (const [name, wanted] of Object.entries(gates)) {
+    const gate = defaults.get(name);
+    if (gate === undefined) {
+      // AllAlpha and AllBeta stand for many gates: only their defaults leave everything as it is
+      if (name === 'AllAlpha' || name === 'AllBeta') {
+        if (wanted) problems.push(`featureGates.${name} cannot be set: name the gates one by one`);
+      } else {
+        problems.push(`unrecognized feature gate: ${name}`);
+      }
+    } else if (gate.on !== wanted) {
+      problems.push(
+        gate.locked
+          ? `cannot set feature gate ${name} to ${wanted}, feature is locked to ${gate.on}`
+          : `featureGates.${name} cannot be ${wanted}: this version has it ${gate.on ? 'on' : 'off'}, leave the gate out`,
+      );
+    }
+  }
+  return problems;
+}

@@ -1,0 +1,223 @@
+/**
+ * Whose turn it is: one lane per pod uid. A lane runs one turn at a time, always with the newest update, and knows how
+ * far the pod has come (next-pod-state.ts). Lanes share nothing: what hangs in one pod's turn costs that pod alone.
+ */
+import type { Clock } from '../../base/clock.ts';
+import { describeError } from '../../base/errors.ts';
+import type { Logger } from '../../base/logger.ts';
+import { aborted } from '../../base/run-together.ts';
+import type { Pod } from '../../objects/generated/core-v1.ts';
+import { type KillOptions, isStaticPod, podFullName, podKey, uidOf } from '../pod-model.ts';
+import {
+  type GraceRule,
+  type PodState,
+  type PodUpdate,
+  type TurnOutcome,
+  afterTurn,
+  applyUpdate,
+} from './next-pod-state.ts';
+
+export interface PodTurns {
+  /** Brings a pod nearer to what it should be. `interrupt` aborts when the pod is to end meanwhile. */
+  sync(pod: Pod, interrupt: AbortSignal, signal: AbortSignal): Promise<TurnOutcome>;
+  /** Ends the pod's containers. Done only when none runs any more. `signal` also aborts when the time is cut short. */
+  terminate(state: PodState, signal: AbortSignal): Promise<TurnOutcome>;
+  /** Cleans up after a pod of which nothing runs. */
+  finish(state: PodState, signal: AbortSignal): Promise<TurnOutcome>;
+}
+
+interface PodWorkersNeed extends PodTurns {
+  graceOf: GraceRule;
+  resyncMs: number;
+  /** A lane has ended: its pod is finished. */
+  onFinished(uid: string): void;
+  clock: Clock;
+  log: Logger;
+}
+
+interface Lane {
+  state: PodState;
+  isDirty: boolean;
+  wake: () => void;
+  /** Aborts what the turn in progress may let go of. */
+  interrupt: AbortController;
+  terminated: PromiseWithResolvers<void>;
+  done: Promise<void>;
+}
+
+export class PodWorkers {
+  readonly #need: PodWorkersNeed;
+  readonly #lanes = new Map<string, Lane>();
+  #signal: AbortSignal | undefined;
+
+  constructor(need: PodWorkersNeed) {
+    this.#need = need;
+  }
+
+  /** Lives until `signal` aborts, then waits for the turns in progress. */
+  async run(signal: AbortSignal): Promise<void> {
+    this.#signal = signal;
+    for (const [uid, lane] of this.#lanes) lane.done = this.#live(uid, lane, signal);
+    await aborted(signal);
+    await Promise.allSettled([...this.#lanes.values()].map(({ done }) => done));
+  }
+
+  /** The newest wish for a pod, or word that it must end. A finished pod takes no more updates. */
+  update(update: PodUpdate): void {
+    const uid = uidOf(update.pod);
+    const lane = this.#lanes.get(uid);
+    const { state, interrupts } = applyUpdate(lane?.state, update, this.#need.graceOf);
+    if (lane === undefined) {
+      this.#open(uid, state);
+      return;
+    }
+    lane.state = state;
+    if (interrupts) lane.interrupt.abort();
+    this.#touch(lane);
+  }
+
+  /** Something about the pod has changed: take a turn. */
+  mark(uid: string): void {
+    const lane = this.#lanes.get(uid);
+    if (lane !== undefined) this.#touch(lane);
+  }
+
+  /** Ends a pod and waits until none of its containers runs. */
+  async kill(pod: Pod, kill: KillOptions, signal: AbortSignal): Promise<void> {
+    this.update({ pod, kill });
+    const lane = this.#lanes.get(uidOf(pod));
+    if (lane !== undefined) await Promise.race([lane.terminated.promise, aborted(signal)]);
+  }
+
+  state(uid: string): PodState | undefined {
+    return this.#lanes.get(uid)?.state;
+  }
+
+  uids(): string[] {
+    return [...this.#lanes.keys()];
+  }
+
+  isFinished(uid: string): boolean {
+    return this.#lanes.get(uid)?.state.phase === 'finished';
+  }
+
+  /** Not asked to end, as far as this node knows. */
+  isTerminating(uid: string): boolean {
+    const phase = this.#lanes.get(uid)?.state.phase;
+    return phase !== undefined && phase !== 'sync';
+  }
+
+  /** Whether containers of the pod may still run. An unknown pod's can, until all sources have spoken. */
+  couldHaveRunningContainers(uid: string, allSourcesSpoke: boolean): boolean {
+    const phase = this.#lanes.get(uid)?.state.phase;
+    if (phase === undefined) return !allSourcesSpoke;
+    return phase === 'sync' || phase === 'terminating';
+  }
+
+  /** Drops a finished pod that nobody desires any more; its uid may come back as a new pod. */
+  forget(uid: string): void {
+    if (this.isFinished(uid)) this.#lanes.delete(uid);
+  }
+
+  #open(uid: string, state: PodState): void {
+    const lane: Lane = {
+      state,
+      isDirty: true,
+      wake: () => {},
+      interrupt: new AbortController(),
+      terminated: Promise.withResolvers(),
+      done: Promise.resolve(),
+    };
+    this.#lanes.set(uid, lane);
+    if (this.#signal !== undefined) lane.done = this.#live(uid, lane, this.#signal);
+  }
+
+  #touch(lane: Lane): void {
+    lane.isDirty = true;
+    lane.wake();
+  }
+
+  async #live(uid: string, lane: Lane, signal: AbortSignal): Promise<void> {
+    const { clock, resyncMs, log } = this.#need;
+    let delayMs: number | undefined;
+    while (!signal.aborted) {
+      if (!lane.isDirty && delayMs !== undefined) {
+        const woken = new AbortController();
+        lane.wake = () => woken.abort();
+        await clock.sleep(delayMs, AbortSignal.any([signal, woken.signal]));
+        if (signal.aborted) return;
+      }
+      lane.isDirty = false;
+      lane.interrupt = new AbortController();
+      const { phase } = lane.state;
+      const outcome = await this.#turn(lane, signal);
+      if (signal.aborted) return;
+      if (outcome.kind === 'failed') {
+        log.debug({ uid, pod: podKey(lane.state.pod), phase, reason: outcome.message }, 'pod turn failed, will retry');
+      }
+      // An update may have moved the pod on while the turn ran: then the turn's outcome is of the past.
+      if (lane.state.phase !== phase) {
+        delayMs = undefined;
+        continue;
+      }
+      const next = afterTurn(phase, outcome, resyncMs, Math.random());
+      delayMs = next.delayMs;
+      if (next.phase === 'terminating' && phase === 'sync') {
+        lane.state = applyUpdate(lane.state, { pod: lane.state.pod, kill: {} }, this.#need.graceOf).state;
+        continue;
+      }
+      lane.state = { ...lane.state, phase: next.phase };
+      if (next.phase === 'terminated') lane.terminated.resolve();
+      if (next.phase === 'finished') {
+        this.#need.onFinished(uid);
+        this.#wakeStaticsNamed(podFullName(lane.state.pod));
+        return;
+      }
+    }
+  }
+
+  async #turn(lane: Lane, signal: AbortSignal): Promise<TurnOutcome> {
+    const { state, interrupt } = lane;
+    try {
+      switch (state.phase) {
+        case 'sync': {
+          const other = this.#staticBefore(lane);
+          if (other !== undefined) {
+            return {
+              kind: 'failed',
+              message: `static pod "${podKey(state.pod)}" waits for its predecessor "${other}" to end`,
+            };
+          }
+          return await this.#need.sync(state.pod, AbortSignal.any([signal, interrupt.signal]), signal);
+        }
+        case 'terminating':
+          return await this.#need.terminate(state, AbortSignal.any([signal, interrupt.signal]));
+        case 'terminated':
+        case 'finished':
+          return await this.#need.finish(state, signal);
+      }
+    } catch (err) {
+      if (interrupt.signal.aborted) return { kind: 'interrupted' };
+      if (!signal.aborted)
+        this.#need.log.warn({ err, pod: podKey(state.pod), uid: uidOf(state.pod) }, 'pod turn failed, will retry');
+      return { kind: 'failed', message: describeError(err) };
+    }
+  }
+
+  /** Static pods of one name run one after the other: an edited manifest is a new pod with the old one's name. */
+  #staticBefore(lane: Lane): string | undefined {
+    if (!isStaticPod(lane.state.pod)) return undefined;
+    const name = podFullName(lane.state.pod);
+    for (const [uid, other] of this.#lanes) {
+      if (other === lane) return undefined; // lanes are kept in the order in which they were opened
+      if (other.state.phase !== 'finished' && podFullName(other.state.pod) === name) return uid;
+    }
+    return undefined;
+  }
+
+  #wakeStaticsNamed(name: string): void {
+    for (const lane of this.#lanes.values()) {
+      if (lane.state.phase === 'sync' && podFullName(lane.state.pod) === name) this.#touch(lane);
+    }
+  }
+}

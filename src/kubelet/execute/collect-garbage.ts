@@ -1,0 +1,91 @@
+/** Drops what `selectGarbage` chose, and log directories and links whose pod is gone. Failures are retried next time. */
+import { lstat, readdir, readlink, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Cri } from '../../adapters/cri/cri.ts';
+import { describeError } from '../../base/errors.ts';
+import type { Logger } from '../../base/logger.ts';
+import { minimumStopSeconds } from './compute-grace.ts';
+import type { Garbage } from './select-garbage.ts';
+
+interface CollectNeed {
+  cri: Pick<Cri, 'stopContainer' | 'removeContainer' | 'stopPodSandbox' | 'removePodSandbox'>;
+  log: Logger;
+}
+
+/** Returns the uids of pods of which something was removed. */
+export async function collectGarbage(
+  { cri, log }: CollectNeed,
+  garbage: Garbage,
+  signal: AbortSignal,
+): Promise<Set<string>> {
+  const touched = new Set<string>();
+  for (const { uid, id, logPath, isUnknown } of garbage.containers) {
+    try {
+      if (isUnknown) await cri.stopContainer(id, minimumStopSeconds, signal);
+      await cri.removeContainer(id, signal);
+      if (logPath !== '') await rm(logPath, { force: true });
+      touched.add(uid);
+    } catch (err) {
+      if (signal.aborted) return touched;
+      log.warn({ containerId: id, reason: describeError(err) }, 'cannot remove an ended container, will retry');
+    }
+  }
+  for (const { uid, id } of garbage.sandboxes) {
+    try {
+      await cri.stopPodSandbox(id, signal);
+      await cri.removePodSandbox(id, signal);
+      touched.add(uid);
+    } catch (err) {
+      if (signal.aborted) return touched;
+      log.warn({ sandboxId: id, reason: describeError(err) }, 'cannot remove an ended sandbox, will retry');
+    }
+  }
+  return touched;
+}
+
+/** Removes `<podLogsDir>/<namespace>_<name>_<uid>` of pods that are gone. */
+export async function removeOldLogDirectories(
+  podLogsDir: string,
+  mayRemove: (uid: string) => boolean,
+  log: Logger,
+): Promise<void> {
+  for (const name of await namesIn(podLogsDir)) {
+    const parts = name.split('_');
+    const uid = parts[2];
+    if (parts.length !== 3 || uid === undefined || uid === '' || !mayRemove(uid)) continue;
+    try {
+      await rm(join(podLogsDir, name), { recursive: true, force: true });
+    } catch (err) {
+      log.warn(
+        { directory: name, reason: describeError(err) },
+        'cannot remove the logs of a pod that is gone, will retry',
+      );
+    }
+  }
+}
+
+/** Removes links in `/var/log/containers` whose log is gone, unless the container still runs. */
+export async function removeDanglingLinks(
+  containerLogsDir: string,
+  isRunning: (containerId: string) => boolean,
+): Promise<void> {
+  for (const name of await namesIn(containerLogsDir)) {
+    const link = join(containerLogsDir, name);
+    const id = /-([0-9a-f]{64})\.log$/.exec(name)?.[1];
+    if (id !== undefined && isRunning(id)) continue;
+    try {
+      if (!(await lstat(link)).isSymbolicLink()) continue;
+      await stat(await readlink(link));
+    } catch (err) {
+      if ((err as NodeJS.ErrnoException).code === 'ENOENT') await rm(link, { force: true });
+    }
+  }
+}
+
+async function namesIn(directory: string): Promise<string[]> {
+  try {
+    return await readdir(directory);
+  } catch {
+    return []; // not there: nothing was ever logged
+  }
+}

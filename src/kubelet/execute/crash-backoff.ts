@@ -1,0 +1,67 @@
+/**
+ * Owns how long a crashed container waits before its next start. The delays live in memory; a new process takes them
+ * up from what the runtime remembers: the restart count and when the container last ended.
+ */
+import { Backoff } from '../../base/backoff.ts';
+import type { Clock } from '../../base/clock.ts';
+import type { Pod } from '../../objects/generated/core-v1.ts';
+import { type ObservedContainer, type PodContainer, podDescription, uidOf } from '../pod-model.ts';
+
+export const crashBackoffInitialMs = 10_000;
+/** A container that ran this long starts over with the initial delay. */
+export const crashBackoffResetMs = 600_000;
+
+export type CrashDecision = { kind: 'start' } | { kind: 'wait'; message: string; untilMs: number };
+
+export class CrashBackoff {
+  readonly #clock: Clock;
+  readonly #maxMs: number;
+  readonly #backoff: Backoff;
+
+  constructor(clock: Clock, maxMs: number) {
+    this.#clock = clock;
+    this.#maxMs = maxMs;
+    this.#backoff = new Backoff({ initialMs: crashBackoffInitialMs, maxMs, expireMs: crashBackoffResetMs });
+  }
+
+  /** Asked before each start; a start that may go on is noted as one more. */
+  decide(pod: Pod, { spec }: PodContainer, lastExited: ObservedContainer | undefined): CrashDecision {
+    if (lastExited === undefined) return { kind: 'start' };
+    const nowMs = this.#clock.nowMs();
+    const finishedMs = Number(lastExited.finishedAtNs / 1_000_000n);
+    const key = `${uidOf(pod)}/${spec.name}/${spec.image}/${JSON.stringify(spec.resources ?? {})}`;
+    const restarts = lastExited.attempt;
+    if (restarts > 0) {
+      // The start of the instance that ended now was the last time the delay grew.
+      this.#backoff.seed(key, delayAfterRestarts(restarts, this.#maxMs), Number(lastExited.startedAtNs / 1_000_000n));
+    }
+    if (this.#backoff.isInBackoffSince(key, finishedMs, nowMs)) {
+      const delayMs = this.#backoff.delayMs(key);
+      return {
+        kind: 'wait',
+        message: `back-off ${goDuration(delayMs)} restarting failed container=${spec.name} pod=${podDescription(pod)}`,
+        untilMs: finishedMs + delayMs,
+      };
+    }
+    this.#backoff.next(key, nowMs, finishedMs);
+    return { kind: 'start' };
+  }
+
+  /** Forgets what has expired. */
+  collect(): void {
+    this.#backoff.collect(this.#clock.nowMs());
+  }
+}
+
+/** The delay that stands after so many restarts without a pause: 10 s, 20 s, … */
+export function delayAfterRestarts(restarts: number, maxMs: number): number {
+  return Math.min(crashBackoffInitialMs * 2 ** Math.min(restarts - 1, 20), maxMs);
+}
+
+/** A duration as Go prints it, whole seconds: `10s`, `1m20s`, `5m0s`. */
+export function goDuration(ms: number): string {
+  const seconds = Math.floor(ms / 1000);
+  if (seconds < 60) return `${seconds}s`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)}m${seconds % 60}s`;
+  return `${Math.floor(seconds / 3600)}h${Math.floor((seconds % 3600) / 60)}m${seconds % 60}s`;
+}

@@ -1,0 +1,415 @@
+/**
+ * Makes it so: follows the actions of `computePodActions` for one pod, in order, and reports what came of them.
+ * Needs the runtime, an image room, and the parts of configurations that other rooms compute. Remembers nothing of a
+ * pod but its crash back-off.
+ */
+import { mkdir, readdir, rm, symlink } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import type { Cri, PodSandboxConfig } from '../../adapters/cri/cri.ts';
+import type { CriImage, CriSandboxStatus } from '../../adapters/cri/cri-types.ts';
+import type { Clock } from '../../base/clock.ts';
+import { describeError } from '../../base/errors.ts';
+import { rpcDetails } from '../../base/grpc.ts';
+import type { Logger } from '../../base/logger.ts';
+import type { Pod } from '../../objects/generated/core-v1.ts';
+import {
+  type ObservedPod,
+  type PodContainer,
+  type PodEvents,
+  type PodPhases,
+  type StartFailure,
+  latestContainer,
+  podDescription,
+  readySandbox,
+} from '../pod-model.ts';
+import type { PodAction } from './compute-pod-actions.ts';
+import { ContainerKiller } from './container-kill.ts';
+import { type ContainerParts, type SandboxParts, makeContainerConfig, makeSandboxConfig } from './container-config.ts';
+import type { CrashBackoff } from './crash-backoff.ts';
+import { runHook } from './hooks.ts';
+import { annotations, containerLogLink, containerLogPath, podLogDirectory, restartCountFromLogs } from './pod-names.ts';
+
+export type ImageOutcome =
+  | { kind: 'present'; image: CriImage }
+  /** `retryAtMs` (wall clock) when a back-off says so. */
+  | { kind: 'failed'; reason: string; message: string; retryAtMs?: number | undefined };
+
+export interface PodRuntimeNeed {
+  cri: Pick<
+    Cri,
+    | 'runPodSandbox'
+    | 'stopPodSandbox'
+    | 'podSandboxStatus'
+    | 'createContainer'
+    | 'startContainer'
+    | 'stopContainer'
+    | 'removeContainer'
+    | 'execSync'
+  >;
+  ensureImage(pod: Pod, container: PodContainer, sandbox: PodSandboxConfig, signal: AbortSignal): Promise<ImageOutcome>;
+  /** @throws with the text that becomes `FailedCreatePodSandBox` */
+  sandboxParts(pod: Pod, signal: AbortSignal): Promise<SandboxParts>;
+  /** @throws with the text that becomes `CreateContainerConfigError` */
+  containerParts(
+    pod: Pod,
+    container: PodContainer,
+    context: { image: CriImage; podIps: readonly string[]; observed: ObservedPod | undefined },
+    signal: AbortSignal,
+  ): Promise<ContainerParts>;
+  /** Told at once when a pod's sandbox is up, before images are pulled. */
+  onSandboxReady(pod: Pod, sandbox: CriSandboxStatus): void;
+  crashBackoff: CrashBackoff;
+  events: PodEvents;
+  phases: PodPhases;
+  podLogsDir: string;
+  containerLogsDir: string;
+  clock: Clock;
+  log: Logger;
+}
+
+export interface ExecuteOutcome {
+  /** Something was done in the runtime: look again. */
+  didAnything: boolean;
+  /** Containers that could not be started, and why. */
+  failures: ReadonlyMap<string, StartFailure>;
+  /** Containers that were started: their old failures are history. */
+  started: readonly string[];
+  /** The first failure that the pod as a whole should be retried for. */
+  error: Error | undefined;
+  /** Earliest wall-clock time at which a back-off ends; undefined without one. */
+  retryAtMs: number | undefined;
+}
+
+/** Failures that end the actions of this turn: without a sandbox, or with a failed init container, nothing follows. */
+class TurnEnded extends Error {
+  override name = 'TurnEnded';
+}
+
+export class PodRuntime {
+  readonly #need: PodRuntimeNeed;
+  readonly #killer: ContainerKiller;
+
+  constructor(need: PodRuntimeNeed) {
+    this.#need = need;
+    this.#killer = new ContainerKiller(need);
+  }
+
+  /**
+   * @param interrupt ends waits, pulls and hooks, and the turn after the action in progress; calls that would leave half
+   * a container behind go to their end
+   */
+  async execute(
+    pod: Pod,
+    observed: ObservedPod | undefined,
+    actions: readonly PodAction[],
+    interrupt: AbortSignal,
+    signal: AbortSignal,
+  ): Promise<ExecuteOutcome> {
+    const turn = new Turn(this.#need, this.#killer, pod, observed, interrupt);
+    await turn.run(actions, signal);
+    return turn.outcome;
+  }
+
+  /** Ends every container (in the order that sidecars ask for) and stops every sandbox. @throws if one could not be ended */
+  async killPod(pod: Pod, observed: ObservedPod, graceSeconds: number | undefined, signal: AbortSignal): Promise<void> {
+    await this.#killer.killPod(pod, observed, graceSeconds, signal);
+  }
+}
+
+/** One run through a list of actions. */
+class Turn {
+  readonly #need: PodRuntimeNeed;
+  readonly #killer: ContainerKiller;
+  readonly #pod: Pod;
+  readonly #observed: ObservedPod | undefined;
+  readonly #interrupt: AbortSignal;
+  #sandbox: CriSandboxStatus | undefined;
+  #sandboxConfig: PodSandboxConfig | undefined;
+  readonly #failures = new Map<string, StartFailure>();
+  readonly #started: string[] = [];
+  #error: Error | undefined;
+  #retryAtMs: number | undefined;
+  #didAnything = false;
+
+  constructor(
+    need: PodRuntimeNeed,
+    killer: ContainerKiller,
+    pod: Pod,
+    observed: ObservedPod | undefined,
+    interrupt: AbortSignal,
+  ) {
+    this.#need = need;
+    this.#killer = killer;
+    this.#pod = pod;
+    this.#observed = observed;
+    this.#interrupt = interrupt;
+    this.#sandbox = readySandbox(observed);
+  }
+
+  get outcome(): ExecuteOutcome {
+    return {
+      didAnything: this.#didAnything,
+      failures: this.#failures,
+      started: this.#started,
+      error: this.#error,
+      retryAtMs: this.#retryAtMs,
+    };
+  }
+
+  async run(actions: readonly PodAction[], signal: AbortSignal): Promise<void> {
+    try {
+      for (const action of actions) {
+        this.#interrupt.throwIfAborted();
+        await this.#do(action, signal);
+      }
+    } catch (err) {
+      if (!(err instanceof TurnEnded)) throw err;
+    }
+  }
+
+  async #do(action: PodAction, signal: AbortSignal): Promise<void> {
+    switch (action.kind) {
+      case 'kill-pod':
+        return await this.#killPod(action, signal);
+      case 'kill-container':
+        return await this.#killContainer(action, signal);
+      case 'remove-container':
+        return await this.#removeContainer(action, signal);
+      case 'create-sandbox':
+        return await this.#createSandbox(action.attempt, signal);
+      case 'start-container':
+        return await this.#startContainer(action.container, signal);
+    }
+  }
+
+  async #killPod({ sandboxChanged }: { sandboxChanged: boolean }, signal: AbortSignal): Promise<void> {
+    const { events } = this.#need;
+    if (sandboxChanged) {
+      events.pod(this.#pod, 'Normal', 'SandboxChanged', 'Pod sandbox changed, it will be killed and re-created.');
+    }
+    this.#sandbox = undefined;
+    this.#didAnything = true;
+    try {
+      if (this.#observed !== undefined) await this.#killer.killPod(this.#pod, this.#observed, undefined, signal);
+    } catch (err) {
+      events.pod(this.#pod, 'Warning', 'FailedKillPod', `error killing pod: ${describeError(err)}`);
+      throw new TurnEnded('cannot kill the pod', { cause: this.#note(err) });
+    }
+  }
+
+  async #killContainer(action: Extract<PodAction, { kind: 'kill-container' }>, signal: AbortSignal): Promise<void> {
+    this.#didAnything = true;
+    try {
+      await this.#killer.killContainer(this.#pod, this.#observed, action, signal);
+    } catch (err) {
+      throw new TurnEnded('cannot kill a container', { cause: this.#note(err) });
+    }
+  }
+
+  async #removeContainer(action: Extract<PodAction, { kind: 'remove-container' }>, signal: AbortSignal): Promise<void> {
+    this.#didAnything = true;
+    try {
+      await this.#need.cri.removeContainer(action.containerId, signal);
+      const logPath = this.#observed?.containers.find(({ id }) => id === action.containerId)?.logPath;
+      if (!action.keepLogs && logPath !== undefined && logPath !== '') await rm(logPath, { force: true });
+    } catch (err) {
+      // Only an old instance stays a while longer; the collector takes it.
+      this.#need.log.warn(
+        { err, container: action.name, containerId: action.containerId },
+        'cannot remove old container',
+      );
+    }
+  }
+
+  async #createSandbox(attempt: number, signal: AbortSignal): Promise<void> {
+    const { cri, events, phases, podLogsDir } = this.#need;
+    this.#didAnything = true;
+    try {
+      const parts = await this.#need.sandboxParts(this.#pod, signal);
+      const config = makeSandboxConfig(this.#pod, attempt, podLogsDir, parts);
+      await mkdir(podLogDirectory(podLogsDir, this.#pod), { recursive: true, mode: 0o755 });
+      this.#sandboxConfig = config;
+      const id = await phases.span(this.#pod, 'sandbox', () => cri.runPodSandbox(config, parts.runtimeHandler, signal));
+      await this.#readSandbox(id, signal);
+    } catch (err) {
+      if (err instanceof TurnEnded) throw err;
+      events.pod(this.#pod, 'Warning', 'FailedCreatePodSandBox', `Failed to create pod sandbox: ${describeError(err)}`);
+      throw new TurnEnded('cannot create the sandbox', { cause: this.#note(err) });
+    }
+  }
+
+  async #readSandbox(id: string, signal: AbortSignal): Promise<void> {
+    try {
+      this.#sandbox = await this.#need.cri.podSandboxStatus(id, signal);
+    } catch (err) {
+      this.#need.events.pod(
+        this.#pod,
+        'Warning',
+        'FailedPodSandBoxStatus',
+        `Unable to get pod sandbox status: ${describeError(err)}`,
+      );
+      throw new TurnEnded('cannot read the sandbox', { cause: this.#note(err) });
+    }
+    this.#need.onSandboxReady(this.#pod, this.#sandbox);
+  }
+
+  async #startContainer(container: PodContainer, signal: AbortSignal): Promise<void> {
+    const failure = await this.#tryStart(container, signal);
+    if (failure === undefined) {
+      this.#started.push(container.spec.name);
+      return;
+    }
+    this.#failures.set(container.spec.name, failure);
+    this.#note(new Error(`Cannot start container "${container.spec.name}": ${failure.reason}: ${failure.message}`));
+    if (container.kind === 'init') throw new TurnEnded('an init container failed');
+  }
+
+  async #tryStart(container: PodContainer, signal: AbortSignal): Promise<StartFailure | undefined> {
+    const { cri, events, phases, crashBackoff } = this.#need;
+    const pod = this.#pod;
+    const { kind, spec } = container;
+    const { name } = spec;
+    const sandbox = this.#sandbox;
+    if (sandbox === undefined) return { reason: 'ContainerCreating', message: 'the pod has no ready sandbox' };
+    const latest = latestContainer(this.#observed, name);
+
+    if (kind !== 'ephemeral') {
+      const lastExited = this.#observed?.containers.find((c) => c.name === name && c.state === 'exited');
+      const crash = crashBackoff.decide(pod, container, lastExited);
+      if (crash.kind === 'wait') {
+        events.container(
+          pod,
+          kind,
+          name,
+          'Warning',
+          'BackOff',
+          `Back-off restarting failed container ${name} in pod ${podDescription(pod)}`,
+        );
+        this.#retryAt(crash.untilMs);
+        return { reason: 'CrashLoopBackOff', message: crash.message };
+      }
+    }
+    this.#didAnything = true;
+    const fail = (reason: string, message: string): StartFailure => {
+      events.container(pod, kind, name, 'Warning', 'Failed', `Error: ${message}`);
+      return { reason, message };
+    };
+
+    const sandboxConfig = await this.#configOf(sandbox, signal);
+    const image = await phases.span(pod, `image ${name}`, () =>
+      this.#need.ensureImage(pod, container, sandboxConfig, this.#interrupt),
+    );
+    if (image.kind === 'failed') {
+      if (image.retryAtMs !== undefined) this.#retryAt(image.retryAtMs);
+      events.container(pod, kind, name, 'Warning', 'Failed', `Error: ${image.reason}`);
+      return { reason: image.reason, message: image.message };
+    }
+
+    let restartCount: number;
+    let parts: ContainerParts;
+    const logDir = join(podLogDirectory(this.#need.podLogsDir, pod), name);
+    try {
+      restartCount = latest === undefined ? await restartCountOnDisk(logDir) : restartCountOf(latest) + 1;
+      await mkdir(logDir, { recursive: true, mode: 0o755 });
+      const podIps = sandbox.ip === '' ? [] : [sandbox.ip, ...sandbox.additionalIps];
+      const context = { image: image.image, podIps, observed: this.#observed };
+      parts = await this.#need.containerParts(pod, container, context, signal);
+    } catch (err) {
+      signal.throwIfAborted();
+      return fail('CreateContainerConfigError', describeError(err));
+    }
+
+    let id: string;
+    try {
+      const config = makeContainerConfig(pod, container, { imageId: image.image.id, restartCount }, parts);
+      id = await phases.span(pod, `create ${name}`, () =>
+        cri.createContainer(sandbox.id, config, sandboxConfig, signal),
+      );
+    } catch (err) {
+      signal.throwIfAborted();
+      return fail('CreateContainerError', rpcDetails(err));
+    }
+    events.container(pod, kind, name, 'Normal', 'Created', 'Container created');
+
+    try {
+      await phases.span(pod, `start ${name}`, () => cri.startContainer(id, signal));
+    } catch (err) {
+      signal.throwIfAborted();
+      return fail('RunContainerError', rpcDetails(err));
+    }
+    events.container(pod, kind, name, 'Normal', 'Started', 'Container started');
+    await this.#linkLog(container, id, restartCount);
+    return await this.#postStart(container, id, sandbox.ip, signal);
+  }
+
+  async #postStart(
+    { kind, spec }: PodContainer,
+    containerId: string,
+    podIp: string,
+    signal: AbortSignal,
+  ): Promise<StartFailure | undefined> {
+    const handler = spec.lifecycle?.postStart;
+    if (handler === undefined || kind === 'ephemeral') return undefined;
+    const { cri, clock, events, phases } = this.#need;
+    const need = { clock, execSync: cri.execSync.bind(cri) };
+    try {
+      await phases.span(this.#pod, `postStart ${spec.name}`, () =>
+        runHook(need, handler, { pod: this.#pod, container: spec, containerId, podIp }, this.#interrupt),
+      );
+      return undefined;
+    } catch (err) {
+      this.#interrupt.throwIfAborted();
+      events.container(this.#pod, kind, spec.name, 'Warning', 'FailedPostStartHook', 'PostStartHook failed');
+      const kill = { containerId, name: spec.name, message: 'FailedPostStartHook', cause: 'other' } as const;
+      await this.#killer.killContainer(this.#pod, this.#observed, kill, signal);
+      return { reason: 'PostStartHookError', message: describeError(err) };
+    }
+  }
+
+  /** The configuration the sandbox was made from; made again for a sandbox of before. */
+  async #configOf(sandbox: CriSandboxStatus, signal: AbortSignal): Promise<PodSandboxConfig> {
+    this.#sandboxConfig ??= makeSandboxConfig(
+      this.#pod,
+      sandbox.attempt,
+      this.#need.podLogsDir,
+      await this.#need.sandboxParts(this.#pod, signal),
+    );
+    return this.#sandboxConfig;
+  }
+
+  async #linkLog({ spec }: PodContainer, containerId: string, restartCount: number): Promise<void> {
+    const { podLogsDir, containerLogsDir, log } = this.#need;
+    const target = join(podLogDirectory(podLogsDir, this.#pod), containerLogPath(spec.name, restartCount));
+    const link = containerLogLink(containerLogsDir, this.#pod, spec.name, containerId);
+    try {
+      await mkdir(dirname(link), { recursive: true, mode: 0o755 });
+      await rm(link, { force: true });
+      await symlink(target, link);
+    } catch (err) {
+      // The container runs; only log collectors that read the links miss it.
+      log.warn({ err, link }, 'cannot link the container log');
+    }
+  }
+
+  #note(err: unknown): unknown {
+    this.#error ??= err instanceof Error ? err : new Error(String(err));
+    return err;
+  }
+
+  #retryAt(ms: number): void {
+    this.#retryAtMs = this.#retryAtMs === undefined ? ms : Math.min(this.#retryAtMs, ms);
+  }
+}
+
+function restartCountOf(container: { annotations: Record<string, string>; attempt: number }): number {
+  const count = Number(container.annotations[annotations.restartCount]);
+  return Number.isInteger(count) ? count : container.attempt;
+}
+
+async function restartCountOnDisk(logDir: string): Promise<number> {
+  try {
+    return restartCountFromLogs(await readdir(logDir));
+  } catch {
+    return 0; // no directory: the container never ran
+  }
+}

@@ -1,0 +1,175 @@
+/**
+ * What nobody wants any more: lanes, runtime pods, directories, cgroups, mirrors, ended containers and their logs.
+ * Looks every two seconds at what is in memory, and at the disk when a pod has ended or a minute has passed.
+ * Nothing is taken for unwanted before every source of pods has spoken.
+ */
+import type { Clock } from '../base/clock.ts';
+import { describeError } from '../base/errors.ts';
+import type { Logger } from '../base/logger.ts';
+import type { Pod } from '../objects/generated/core-v1.ts';
+import type { PodStore } from './desired/pod-store.ts';
+import type { PodWorkers } from './dispatch/pod-workers.ts';
+import { collectGarbage, removeDanglingLinks, removeOldLogDirectories } from './execute/collect-garbage.ts';
+import { selectGarbage } from './execute/select-garbage.ts';
+import type { Cri } from '../adapters/cri/cri.ts';
+import type { Observe } from './observe/observe.ts';
+import type { ObservedPod } from './pod-model.ts';
+
+interface HousekeepingNeed {
+  store: PodStore;
+  workers: PodWorkers;
+  observe: Observe;
+  cri: Cri;
+  volumes: {
+    orphans(): Promise<string[]>;
+    unmount(uid: string, signal: AbortSignal): Promise<void>;
+    removePodDir(uid: string, signal: AbortSignal): Promise<void>;
+  };
+  cgroups: { list(): Promise<string[]>; remove(uid: string, signal: AbortSignal): Promise<void> };
+  deleteMirror(mirror: Pod, signal: AbortSignal): Promise<void>;
+  /** The pod was refused: it has no lane, and is nobody's leftover. */
+  isRejected(uid: string): boolean;
+  /** Everything else that remembers the pod lets go of it. */
+  forget(uid: string): void;
+  podLogsDir: string;
+  containerLogsDir: string;
+  clock: Clock;
+  log: Logger;
+}
+
+const periodMs = 2000;
+const diskPeriodMs = 60_000;
+
+export class Housekeeping {
+  readonly #need: HousekeepingNeed;
+  #diskIsDirty = true;
+  #wake: () => void = () => {};
+
+  constructor(need: HousekeepingNeed) {
+    this.#need = need;
+  }
+
+  /** A pod has ended: look soon. */
+  touch(): void {
+    this.#diskIsDirty = true;
+    this.#wake();
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    const { clock, log } = this.#need;
+    let lastDiskMs = -Infinity;
+    while (!signal.aborted) {
+      const touched = new AbortController();
+      try {
+        if (this.#need.store.isComplete) {
+          await this.#tidyLanes(signal);
+          const nowMs = clock.monotonicMs();
+          if (this.#diskIsDirty || nowMs - lastDiskMs >= diskPeriodMs) {
+            this.#diskIsDirty = false;
+            lastDiskMs = nowMs;
+            await this.#tidyRuntime(signal);
+            await this.#tidyDisk(signal);
+          }
+        }
+      } catch (err) {
+        if (signal.aborted) return;
+        log.warn({ err }, 'housekeeping failed, will retry');
+      }
+      this.#wake = () => touched.abort();
+      await clock.sleep(periodMs, AbortSignal.any([signal, touched.signal]));
+    }
+  }
+
+  async #tidyLanes(signal: AbortSignal): Promise<void> {
+    const { store, workers, observe } = this.#need;
+    for (const uid of workers.uids()) {
+      if (store.get(uid) !== undefined) continue;
+      const state = workers.state(uid);
+      if (state?.phase === 'finished') {
+        workers.forget(uid);
+        this.#need.forget(uid);
+        this.#diskIsDirty = true;
+      } else if (state !== undefined && state.phase === 'sync') {
+        workers.update({ pod: state.pod, kill: {} });
+      }
+    }
+    for (const pod of store.list()) {
+      // Refused, and deleted since: it still has to be let go of on the API.
+      if (pod.metadata.deletionTimestamp !== undefined && workers.state(pod.metadata.uid ?? '') === undefined) {
+        workers.update({ pod });
+      }
+    }
+    for (const observed of observe.list()) {
+      const isKnown = workers.state(observed.uid) !== undefined || store.get(observed.uid) !== undefined;
+      if (isKnown || !holdsSomething(observed)) continue;
+      this.#need.log.info(
+        { uid: observed.uid, pod: `${observed.namespace}/${observed.name}` },
+        'ending a pod that nobody asks for',
+      );
+      workers.update({ pod: podFromRuntime(observed), isRuntimeOnly: true, kill: { gracePeriodSeconds: 1 } });
+    }
+    for (const mirror of store.mirrors()) {
+      if (store.staticOf(mirror) !== undefined) continue;
+      await this.#need.deleteMirror(mirror, signal);
+    }
+  }
+
+  async #tidyRuntime(signal: AbortSignal): Promise<void> {
+    const { observe, clock, cri, log } = this.#need;
+    const garbage = selectGarbage({
+      pods: [...observe.list()],
+      mayRemoveAll: (uid) => this.#mayRemove(uid),
+      keepPerContainer: 1,
+      minAgeMs: 0,
+      nowMs: clock.nowMs(),
+    });
+    const touched = await collectGarbage({ cri, log }, garbage, signal);
+    await Promise.allSettled([...touched].map((uid) => observe.inspect(uid, signal)));
+  }
+
+  async #tidyDisk(signal: AbortSignal): Promise<void> {
+    const { volumes, cgroups, observe, podLogsDir, containerLogsDir, log } = this.#need;
+    for (const uid of await volumes.orphans()) {
+      if (!this.#mayRemove(uid)) continue;
+      try {
+        await volumes.unmount(uid, signal);
+        await volumes.removePodDir(uid, signal);
+      } catch (err) {
+        if (signal.aborted) return;
+        log.warn({ uid, reason: describeError(err) }, 'cannot remove the directory of a pod that is gone, will retry');
+      }
+    }
+    for (const uid of await cgroups.list()) {
+      if (this.#mayRemove(uid)) await cgroups.remove(uid, signal);
+    }
+    await removeOldLogDirectories(podLogsDir, (uid) => this.#mayRemove(uid), log);
+    const running = new Set<string>();
+    for (const pod of observe.list())
+      for (const { id, state } of pod.containers) if (state === 'running') running.add(id);
+    await removeDanglingLinks(containerLogsDir, (id) => running.has(id));
+  }
+
+  /** Neither wanted, nor on its way out, nor running. */
+  #mayRemove(uid: string): boolean {
+    const { store, workers, observe } = this.#need;
+    const state = workers.state(uid);
+    if (state !== undefined)
+      return state.phase === 'finished' && (state.kill.isEviction === true || store.get(uid) === undefined);
+    if (store.get(uid) !== undefined) return this.#need.isRejected(uid);
+    const observed = observe.get(uid);
+    return observed === undefined || !holdsSomething(observed);
+  }
+}
+
+const holdsSomething = ({ containers, sandboxes }: ObservedPod): boolean =>
+  containers.some(({ state }) => state === 'running' || state === 'unknown') ||
+  sandboxes.some(({ isReady }) => isReady);
+
+/** As much of a pod as the runtime remembers: names and images. */
+function podFromRuntime({ uid, name, namespace, containers }: ObservedPod): Pod {
+  const names = new Map(containers.map((container) => [container.name, container.image]));
+  return {
+    metadata: { uid, name, namespace },
+    spec: { containers: [...names].map(([container, image]) => ({ name: container, image })) },
+  };
+}

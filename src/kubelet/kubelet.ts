@@ -1,0 +1,683 @@
+/**
+ * The kubelet: builds the line desired → dispatch → execute → observe → report, closes the loop, and runs it.
+ * READ THIS FIRST. Every room is built here from what it needs; the loop is closed in the few places marked "loop".
+ */
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Cgroups } from '../adapters/cgroups/cgroups.ts';
+import { Cri } from '../adapters/cri/cri.ts';
+import { Host } from '../adapters/host/host.ts';
+import { Mounts } from '../adapters/mounts/mounts.ts';
+import type { Clock } from '../base/clock.ts';
+import { withDeadline } from '../base/deadline.ts';
+import { ConfigError, NotFoundError, describeError } from '../base/errors.ts';
+import { KeyedRunner } from '../base/keyed-runner.ts';
+import type { Logger } from '../base/logger.ts';
+import { aborted, runTogether } from '../base/run-together.ts';
+import type { ApiClient } from '../client/api-client.ts';
+import { EventRecorder, type EventSink } from '../client/event-recorder.ts';
+import { Informer } from '../client/informer.ts';
+import { withoutManagedFields } from '../client/shared-informers.ts';
+import * as resources from '../client/resource-types.ts';
+import type { ConfigMap, Node, Pod, Secret, Service } from '../objects/generated/core-v1.ts';
+import { podQos } from '../objects/qos.ts';
+import type { KubeletConfig } from './config.ts';
+import { ApiSource } from './desired/api-source.ts';
+import { FileSource } from './desired/file-source.ts';
+import { MirrorPods } from './desired/mirror-pods.ts';
+import { PodStore } from './desired/pod-store.ts';
+import { PodIntake } from './dispatch/pod-intake.ts';
+import { PodWorkers } from './dispatch/pod-workers.ts';
+import { podGraceSeconds } from './execute/compute-grace.ts';
+import { decideSandbox } from './execute/compute-pod-actions.ts';
+import { CrashBackoff } from './execute/crash-backoff.ts';
+import { PodRuntime } from './execute/pod-runtime.ts';
+import { decideInitRestart, decideRestart } from './execute/restart-policy.ts';
+import { nodeEvents, podEvents, podTarget } from './events.ts';
+import { Housekeeping } from './housekeeping.ts';
+import { Observe } from './observe/observe.ts';
+import { RuntimeStatus } from './observe/runtime-status.ts';
+import { PodParts } from './pod-parts.ts';
+import { type PodSource, isStaticPod, uidOf } from './pod-model.ts';
+import { PodSync, type ReportOptions } from './pod-sync.ts';
+import { computePodStatus } from './report/compute-pod-status.ts';
+import { NodeLease } from './report/node-lease.ts';
+import { NodeReporter } from './report/node-reporter.ts';
+import { PodStatusWriter } from './report/pod-status-writer.ts';
+import { PodTimeline } from './report/pod-timeline.ts';
+import { HealthServer } from './serve/health-server.ts';
+import { metadataField, resourceField } from './support/environment/field-path.ts';
+import { Images } from './support/images/images.ts';
+import { ContainerLogs } from './support/logs/logs.ts';
+import { WatchedObjects } from './support/objects/watched-objects.ts';
+import { Probes } from './support/probes/probes.ts';
+import { hostProblems } from './support/resources/check-host.ts';
+import type { NodeMachine } from './support/resources/compute-container-resources.ts';
+import { computeNodeResources } from './support/resources/compute-node-resources.ts';
+import { PodCgroups } from './support/resources/resources.ts';
+import { refuseAppArmor, refuseSysctls, refuseUserNamespaces } from './support/security/admit-security.ts';
+import { TerminationMessages } from './support/termination/termination-messages.ts';
+import { Volumes } from './support/volumes/volumes.ts';
+import { makeServer } from './kubelet-server.ts';
+
+export interface KubeletOptions {
+  config: KubeletConfig;
+  /** Undefined: standalone, static pods only. */
+  api: ApiClient | undefined;
+  clock: Clock;
+  log: Logger;
+}
+
+/** Where cgroups are mounted; pods' logs and links lie where log collectors look. */
+const cgroupMount = '/sys/fs/cgroup';
+const containerLogsDir = '/var/log/containers';
+const objectWaitMs = 10_000;
+const relistPeriodMs = 1000;
+const nodeWaitMs = 20;
+
+/** Runs until `signal` aborts. Pods go on running. @throws when the machine or the configuration cannot carry a kubelet */
+export async function runKubelet({ config, api, clock, log }: KubeletOptions, signal: AbortSignal): Promise<void> {
+  const startedMs = clock.nowMs();
+  const { nodeName } = config;
+
+  // ---- the machine
+  const host = new Host();
+  const facts = await host.facts();
+  const cgroups = await Cgroups.open(cgroupMount, clock);
+  const problems = hostProblems({ cgroupVersion: cgroups.version, swapBytes: facts.swapBytes }, config);
+  if (problems.length > 0) throw new ConfigError('Cannot run a kubelet on this machine', problems);
+  const machine: NodeMachine = {
+    cgroupVersion: cgroups.version,
+    memoryBytes: facts.memoryBytes,
+    swapBytes: facts.swapBytes,
+    hasSwapController: false,
+    hugepageSizes: facts.hugepages.map(({ sizeBytes }) => sizeBytes),
+  };
+  await mkdir(config.rootDir, { recursive: true, mode: 0o750 });
+  const rootFs = await host.filesystem(config.rootDir);
+  const nodeResources = computeNodeResources({ ...facts, ephemeralStorageBytes: rootFs.capacityBytes }, config);
+  const mounts = new Mounts();
+  const cri = new Cri({ endpoint: config.containerRuntimeEndpoint, requestTimeoutMs: config.runtimeRequestTimeoutMs });
+  const runtimeName = { value: 'containerd' };
+
+  // ---- what is said
+  const recorder =
+    api === undefined
+      ? undefined
+      : new EventRecorder({
+          client: api,
+          component: 'kubelet',
+          host: nodeName,
+          qps: config.eventRecordQps,
+          burst: config.eventBurst,
+          clock,
+          log: log.child({ room: 'events' }),
+        });
+  const sink: EventSink = recorder ?? {
+    record: (target, type, reason, message) => log.info({ object: target.name, type, reason, message }, 'event'),
+  };
+  const events = podEvents(sink);
+  const nodeEvent = nodeEvents(sink, nodeName);
+  const timeline = new PodTimeline(clock);
+
+  // ---- what the API knows
+  const room = (name: string): Logger => log.child({ room: name });
+  const services =
+    api === undefined
+      ? undefined
+      : new Informer<Service>({
+          client: api,
+          type: resources.services,
+          trim: trimService,
+          clock,
+          log: room('services'),
+        });
+  const nodeInformer =
+    api === undefined
+      ? undefined
+      : new Informer<Node>({
+          client: api,
+          type: resources.nodes,
+          fieldSelector: `metadata.name=${nodeName}`,
+          clock,
+          log: room('node'),
+        });
+  const objects = new WatchedObjects({
+    watch: (kind, namespace, name, onChange) => {
+      if (api === undefined)
+        throw new NotFoundError(`Cannot read ${kind} "${namespace}/${name}": this kubelet has no API server`);
+      const fieldSelector = `metadata.name=${name}`;
+      const common = { client: api, namespace, fieldSelector, clock, log: room('objects') };
+      const informer =
+        kind === 'ConfigMap'
+          ? new Informer<ConfigMap>({ ...common, type: resources.configMaps })
+          : new Informer<Secret>({ ...common, type: resources.secrets });
+      informer.addHandlers({ onAdd: onChange, onUpdate: onChange, onDelete: onChange });
+      return {
+        get: () => informer.list()[0],
+        whenSynced: (s) => informer.whenSynced(s),
+        run: (s) => informer.run(s),
+      };
+    },
+    onChange: (kind, namespace, name) => volumes.markObject(kind, namespace, name),
+    waitMs: objectWaitMs,
+    withDeadline: (what, ms, s, work) => withDeadline(what, ms, clock, s, work),
+  });
+
+  // ---- observe
+  const observe: Observe = new Observe({
+    cri,
+    onChange: (uid) => workers.mark(uid), // loop: what changed in the runtime gives the pod a turn
+    relistPeriodMs,
+    clock,
+    log: room('observe'),
+  });
+  const runtimeStatus = new RuntimeStatus({
+    cri,
+    onChange: () => nodeReporter.markChanged(),
+    clock,
+    log: room('observe'),
+  });
+
+  // ---- desired
+  const sources: PodSource[] = [
+    ...(api === undefined ? [] : (['api'] as const)),
+    ...(config.staticPodPath === '' ? [] : (['file'] as const)),
+  ];
+  const store = new PodStore({
+    sources,
+    onChanges: (changes) => {
+      for (const { pod } of changes) if (isStaticPod(pod)) mirrorRunner.mark(uidOf(pod));
+      intake.take(changes); // loop: what should run goes to its lane
+    },
+    onDuplicate: (pod, source) =>
+      events.pod(
+        pod,
+        'Warning',
+        'FailedValidation',
+        `Error validating pod ${pod.metadata.name}_${pod.metadata.namespace}(${uidOf(pod)}) from ${source} due to duplicate pod name "${pod.metadata.name}", ignoring`,
+      ),
+    clock,
+    log: room('desired'),
+  });
+  const apiSource =
+    api === undefined
+      ? undefined
+      : new ApiSource({
+          informer: new Informer<Pod>({
+            client: api,
+            type: resources.pods,
+            fieldSelector: `spec.nodeName=${nodeName}`,
+            trim: withoutManagedFields,
+            clock,
+            log: room('desired'),
+          }),
+          onSet: (pods) => store.setAll('api', pods),
+          onPod: (uid, pod) => store.setOne('api', uid, pod),
+        });
+  const fileSource =
+    config.staticPodPath === ''
+      ? undefined
+      : new FileSource({
+          path: config.staticPodPath,
+          nodeName,
+          periodMs: config.fileCheckPeriodMs,
+          onPods: (pods) => store.setAll('file', pods),
+          clock,
+          log: room('desired'),
+        });
+  const mirrors =
+    api === undefined ? undefined : new MirrorPods({ api, node: () => nodeInformer?.get({ name: nodeName }) });
+  const mirrorRunner = new KeyedRunner(async (uid) => {
+    const pod = store.get(uid);
+    if (mirrors === undefined || pod === undefined || !isStaticPod(pod) || signal.aborted) return;
+    try {
+      await mirrors.ensure(pod, store.mirrorOf(pod), signal);
+    } catch (err) {
+      if (!signal.aborted)
+        room('desired').info(
+          { pod: pod.metadata.name, reason: describeError(err) },
+          'cannot create the mirror pod yet, will retry',
+        );
+    }
+  });
+
+  // ---- support
+  const logs = new ContainerLogs({
+    logsDirectory: config.podLogsDir,
+    rotation: { maxSizeBytes: 10 * 1024 * 1024, maxFiles: 5, workersMax: 1, periodMs: 10_000 },
+    runningContainers: async () =>
+      [...observe.list()].flatMap(({ containers }) =>
+        containers.filter(({ state }) => state === 'running').map(({ id, logPath }) => ({ id, logPath })),
+      ),
+    reopen: (id, s) => cri.reopenContainerLog(id, s),
+    clock,
+    log: room('logs'),
+  });
+  const messages = new TerminationMessages({
+    tailLog: async (path, lines, bytes, s) => {
+      const options = { follow: false, tailLines: lines, sinceMs: undefined, timestamps: false, limitBytes: undefined };
+      const pieces: Buffer[] = [];
+      for await (const piece of await logs.read(path, options, () => Promise.resolve(false), s)) pieces.push(piece);
+      return Buffer.concat(pieces).subarray(-bytes).toString('utf8');
+    },
+    log: room('termination'),
+  });
+  const images = new Images({
+    cri,
+    events,
+    parallelPullsMax: config.serializeImagePulls ? 1 : (config.maxParallelImagePulls ?? Infinity),
+    clock,
+  });
+  const volumes: Volumes = new Volumes({
+    rootDir: config.rootDir,
+    syncFrequencyMs: config.syncPeriodMs,
+    clock,
+    log: room('volumes'),
+    event: events.pod,
+    getPod: (uid) => store.get(uid),
+    getConfigMap: (namespace, name, s) => objects.configMap(namespace, name, s),
+    getSecret: (namespace, name, s) => objects.secret(namespace, name, s),
+    podFields: (pod) => ({
+      field: (path) => metadataField(pod, path),
+      resource: (selector) =>
+        resourceField(pod, selector, { nodeAllocatable: nodeResources.allocatable, usesPodLimits: false }),
+    }),
+    requestToken: async (wish, s) => {
+      if (api === undefined) throw new Error('Cannot request a service account token: this kubelet has no API server');
+      const answer = await api.createSubresource<
+        unknown,
+        { spec: { expirationSeconds: number }; status: { token: string; expirationTimestamp: string } }
+      >(
+        resources.serviceAccounts,
+        { namespace: wish.namespace, name: wish.serviceAccount },
+        'token',
+        {
+          apiVersion: 'authentication.k8s.io/v1',
+          kind: 'TokenRequest',
+          spec: {
+            audiences: wish.audience === undefined || wish.audience === '' ? [] : [wish.audience],
+            expirationSeconds: wish.expirationSeconds,
+            boundObjectRef: { apiVersion: 'v1', kind: 'Pod', name: wish.podName, uid: wish.podUid },
+          },
+        },
+        s,
+      );
+      return { ...answer.status, expirationSeconds: answer.spec.expirationSeconds };
+    },
+    mounts,
+    nodeAllocatable: () => nodeResources.allocatable,
+  });
+  const podCgroups = new PodCgroups({
+    cgroups,
+    cgroupRoot: config.cgroupRoot === '' ? '/' : config.cgroupRoot,
+    node: nodeResources,
+    machine: facts,
+    enforceNodeAllocatable: config.enforceNodeAllocatable,
+    options: {
+      cpuCfsQuota: config.cpuCfsQuota,
+      cpuCfsQuotaPeriodMicros: config.cpuCfsQuotaPeriodMicros,
+      podPidsLimit: config.podPidsLimit,
+      hugepageSizes: machine.hugepageSizes,
+    },
+    event: nodeEvent,
+    log: room('resources'),
+  });
+  const probes = new Probes({
+    podStatus: (uid) => statuses.get(uid),
+    execSync: (id, command, timeout, s) => cri.execSync(id, command, timeout, s),
+    onResult: ({ podUid }) => workers.mark(podUid), // loop: a probe's verdict gives the pod a turn
+    event: (pod, fieldPath, { type, reason, message }) =>
+      sink.record({ ...podTarget(pod), fieldPath }, type, reason, message),
+    kubeletStartedMs: startedMs,
+    clock,
+    log: room('probes'),
+  });
+
+  // ---- report
+  const statuses: PodStatusWriter = new PodStatusWriter({
+    api,
+    apiCopy: (uid) => {
+      const pod = store.get(uid);
+      return pod === undefined ? undefined : isStaticPod(pod) ? store.mirrorOf(pod) : pod;
+    },
+    couldHaveRunningContainers: (uid) =>
+      !intake.isRejected(uid) && workers.couldHaveRunningContainers(uid, store.isComplete),
+    isFinished: (uid) => workers.isFinished(uid),
+    clock,
+    log: room('report'),
+  });
+  const nodeReporter: NodeReporter = new NodeReporter({
+    api,
+    nodeName,
+    config,
+    host,
+    facts: () => Promise.resolve(facts),
+    resources: () => Promise.resolve(nodeResources),
+    runtimeVersion: async (s) => {
+      const version = await cri.version(s);
+      runtimeName.value = version.runtimeName;
+      return version;
+    },
+    runtimeStatus: () => runtimeStatus.current,
+    runtimeErrors: () => [
+      ...runtimeStatus.runtimeErrors(),
+      ...[observe.unhealthy()].filter((text) => text !== undefined),
+    ],
+    networkError: () => runtimeStatus.networkError(),
+    storageErrors: () => [],
+    pressures: () => ({ memory: false, disk: false, pid: false }),
+    images: (s) => cri.listImages(s),
+    volumesInUse: () => [],
+    declaredFeatures: [],
+    hasDeviceState: false,
+    isShuttingDown: () => false,
+    cachedNode: () => nodeInformer?.get({ name: nodeName }),
+    event: nodeEvent,
+    clock,
+    log: room('node'),
+  });
+  const hostIps = (): string[] => {
+    const ips = (nodeReporter.node()?.status?.addresses ?? [])
+      .filter(({ type }) => type === 'InternalIP')
+      .map(({ address }) => address);
+    return ips.length > 0 ? ips : [...config.nodeIps.ips];
+  };
+  const report = (pod: Pod, observed: ReturnType<Observe['get']>, { failures, isEnding, override }: ReportOptions) => {
+    const uid = uidOf(pod);
+    const status = computePodStatus({
+      pod,
+      observed,
+      old: statuses.get(uid) ?? (isStaticPod(pod) ? store.mirrorOf(pod)?.status : pod.status),
+      failures,
+      isToStart: ({ spec }) => !isEnding && failures.has(spec.name),
+      staysDown: (container, exitCode) =>
+        (container.kind === 'init'
+          ? decideInitRestart(pod, container.spec, exitCode)
+          : decideRestart(pod, container.spec, exitCode)) === 'stay',
+      needsSandbox: decideSandbox(pod, observed).kind === 'create',
+      probes,
+      hasProbe: ({ spec }, kind) => (kind === 'startup' ? spec.startupProbe : spec.readinessProbe) !== undefined,
+      isEnding,
+      override,
+      qosClass: podQos(pod),
+      hostIps: hostIps(),
+      runtimeName: runtimeName.value,
+      terminationMessage: (id) => messages.get(uid, id),
+      nowMs: clock.nowMs(),
+    });
+    statuses.set(uid, status);
+    return status;
+  };
+
+  // ---- execute
+  const parts = new PodParts({
+    config,
+    facts,
+    machine,
+    mounts,
+    mountedVolumes: (pod) => sync.mountedVolumes(uidOf(pod)),
+    cgroupParent: (pod) => podCgroups.parentFor(pod),
+    getConfigMap: (namespace, name, s) => objects.configMap(namespace, name, s),
+    getSecret: (namespace, name, s) => objects.secret(namespace, name, s),
+    services: async (s) => {
+      if (services === undefined) return [];
+      await withDeadline('reading services', objectWaitMs, clock, s, (inner) => services.whenSynced(inner)).catch(
+        () => {},
+      ); // the caller says what is missing
+      return services.hasSynced ? services.list() : undefined;
+    },
+    runtimeHandler: async (pod, s) => {
+      const name = pod.spec.runtimeClassName;
+      if (name === undefined || name === '') return '';
+      if (api === undefined) throw new Error(`Cannot read RuntimeClass "${name}": this kubelet has no API server`);
+      return (await api.get(resources.runtimeClasses, { name }, s)).handler;
+    },
+    runtimeStatus: () => runtimeStatus.current,
+    hostIps,
+    nodeAllocatable: () => nodeResources.allocatable,
+    events,
+    nodeEvent,
+    log: room('execute'),
+  });
+  const runtime = new PodRuntime({
+    cri,
+    ensureImage: async (pod, container, sandbox, s) =>
+      images.ensure(pod, container, sandbox, await pullSecrets(pod, s), s),
+    sandboxParts: (pod, s) => parts.sandboxParts(pod, s),
+    containerParts: (pod, container, context, s) => parts.containerParts(pod, container, context, s),
+    onSandboxReady: (pod) => {
+      void observe
+        .inspect(uidOf(pod), signal)
+        .then((seen) => report(pod, seen, { failures: sync.failures(uidOf(pod)), isEnding: false }))
+        .catch(() => {}); // the turn's own look follows
+    },
+    crashBackoff: new CrashBackoff(clock, config.crashLoopBackOffMaxMs),
+    events,
+    phases: timeline,
+    podLogsDir: config.podLogsDir,
+    containerLogsDir,
+    clock,
+    log: room('execute'),
+  });
+  const pullSecrets = async (pod: Pod, s: AbortSignal): Promise<Secret[]> => {
+    const names = (pod.spec.imagePullSecrets ?? []).flatMap(({ name }) =>
+      name === undefined || name === '' ? [] : [name],
+    );
+    const found = await Promise.allSettled(
+      names.map((name) => objects.secret(pod.metadata.namespace ?? 'default', name, s)),
+    );
+    const missing = names.filter((_, i) => found[i]?.status === 'rejected');
+    if (missing.length > 0) {
+      events.pod(
+        pod,
+        'Warning',
+        'FailedToRetrieveImagePullSecret',
+        `Unable to retrieve some image pull secrets (${missing.join(', ')}); attempting to pull the image may not succeed.`,
+      );
+    }
+    return found.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
+  };
+
+  // ---- dispatch
+  const sync: PodSync = new PodSync({
+    observe,
+    runtime,
+    report,
+    readMessages: (pod, seen, s) => messages.read(pod, seen, s),
+    networkError: () => runtimeStatus.networkError(),
+    objects,
+    volumes,
+    cgroups: podCgroups,
+    probes,
+    events,
+    phases: timeline,
+    clock,
+    log: room('dispatch'),
+  });
+  const workers: PodWorkers = new PodWorkers({
+    sync: (pod, interrupt, s) => sync.sync(pod, interrupt, s),
+    terminate: (state, s) => sync.terminate(state, s),
+    finish: (state, s) => sync.finish(state, s),
+    graceOf: podGraceSeconds,
+    resyncMs: config.syncPeriodMs,
+    onFinished: (uid) => {
+      statuses.mark(uid); // loop: the API may let go of the pod
+      housekeeping.touch();
+    },
+    clock,
+    log: room('dispatch'),
+  });
+  const intake: PodIntake = new PodIntake({
+    workers,
+    pods: () => store.list(),
+    staticOf: (mirror) => store.staticOf(mirror),
+    isRunning: (uid) => observe.get(uid)?.containers.some(({ state }) => state === 'running') === true,
+    node: () => nodeReporter.node(),
+    unsupported: (pod) => {
+      const volume = volumes.refused(pod);
+      return (
+        refuseSysctls(pod, { allowedUnsafe: config.allowedUnsafeSysctls, kernelRelease: facts.kernelVersion }) ??
+        refuseAppArmor(pod, facts) ??
+        refuseUserNamespaces(pod) ??
+        refuseUnsupported(pod) ??
+        (volume === undefined ? undefined : { reason: 'PodFeatureUnsupported', message: volume })
+      );
+    },
+    onAdmitted: (pod) => timeline.note(pod, 'admitted'),
+    onRejected: (pod, { reason, message }) => {
+      events.pod(pod, 'Warning', reason, message);
+      timeline.note(pod, 'admitted', `${reason}: ${message}`);
+      statuses.set(uidOf(pod), {
+        phase: 'Failed',
+        reason,
+        message: `Pod was rejected: ${message}`,
+        qosClass: podQos(pod),
+        startTime: new Date(clock.nowMs()).toISOString().replace(/\.\d+Z$/, 'Z'),
+      });
+    },
+    onCopyChanged: (uid) => {
+      statuses.mark(uid);
+      mirrorRunner.mark(uid);
+    },
+    onUpdated: (pod) => volumes.markPod(uidOf(pod)),
+    log: room('dispatch'),
+  });
+  const housekeeping: Housekeeping = new Housekeeping({
+    store,
+    workers,
+    observe,
+    cri,
+    volumes,
+    cgroups: podCgroups,
+    deleteMirror: async (mirror, s) => mirrors?.delete(mirror, s),
+    isRejected: (uid) => intake.isRejected(uid),
+    forget: (uid) => {
+      statuses.forget(uid);
+      images.forget(uid);
+      messages.forget(uid);
+      sync.forget(uid);
+      probes.removePod(uid);
+    },
+    podLogsDir: config.podLogsDir,
+    containerLogsDir,
+    clock,
+    log: room('housekeeping'),
+  });
+
+  // ---- start
+  await volumes.prepareRoot(signal);
+  await podCgroups.ensureTree(signal);
+  const server = await makeServer({
+    config,
+    api,
+    store,
+    statuses,
+    observe,
+    cri,
+    logs,
+    probes,
+    clock,
+    log: room('serve'),
+  });
+  const health =
+    config.healthz.port === 0 ? undefined : new HealthServer({ ...config.healthz, clock, log: room('serve') });
+  log.info(
+    {
+      node: nodeName,
+      rootDir: config.rootDir,
+      runtime: config.containerRuntimeEndpoint,
+      cgroups: `v${cgroups.version}`,
+      podLogs: join(config.podLogsDir),
+    },
+    'kubelet starts',
+  );
+
+  /**
+   * Sources speak only when the runtime has been looked at, since what runs already must not be started twice, and when
+   * there is a node to ask whether pods fit.
+   */
+  const whenReady = async (s: AbortSignal): Promise<void> => {
+    await Promise.race([observe.firstLook, aborted(s)]);
+    while (nodeReporter.node() === undefined && !s.aborted) await clock.sleep(nodeWaitMs, s);
+  };
+  const always = [
+    observe,
+    runtimeStatus,
+    workers,
+    statuses,
+    volumes,
+    objects,
+    probes,
+    housekeeping,
+    nodeReporter,
+    logs,
+  ];
+  const withApi =
+    api === undefined
+      ? []
+      : [
+          services,
+          nodeInformer,
+          recorder,
+          new NodeLease({ api, nodeName, durationSeconds: config.nodeLeaseDurationSeconds, clock, log: room('node') }),
+        ].filter((part) => part !== undefined);
+  try {
+    await runTogether(signal, [
+      ...[...always, ...withApi, server, health]
+        .filter((part) => part !== undefined)
+        .map((part) => (s: AbortSignal) => part.run(s)),
+      ...(fileSource === undefined ? [] : [async (s: AbortSignal) => whenReady(s).then(() => fileSource.run(s))]),
+      ...(apiSource === undefined
+        ? []
+        : [
+            async (s: AbortSignal) => {
+              await whenReady(s);
+              await nodeInformer?.whenSynced(s); // labels and taints that only the API knows decide about admission
+              await apiSource.run(s);
+            },
+          ]),
+      async (s) => {
+        // A mirror that somebody deleted, or that could not be made yet, comes back.
+        while (!s.aborted) {
+          for (const pod of store.list()) if (isStaticPod(pod)) mirrorRunner.mark(uidOf(pod));
+          await clock.sleep(10_000, s);
+        }
+      },
+    ]);
+  } finally {
+    await mirrorRunner.whenIdle();
+    cri.close();
+  }
+}
+
+/** What pods' environments need of a Service, and nothing more. */
+function trimService(service: Service): Service {
+  const { name, namespace, resourceVersion, uid } = service.metadata;
+  const { clusterIP, ports, type } = service.spec;
+  return {
+    metadata: { name, namespace, resourceVersion, uid },
+    spec: { clusterIP, ports, type },
+  };
+}
+
+/** Features that this version refuses at the door rather than ignore. */
+function refuseUnsupported({ spec }: Pod): { reason: string; message: string } | undefined {
+  const refuse = (what: string): { reason: string; message: string } => ({
+    reason: 'PodFeatureUnsupported',
+    message: `Pod requires node features that are not available: ${what}`,
+  });
+  if ((spec.resourceClaims ?? []).length > 0) return refuse('dynamic resource allocation (spec.resourceClaims)');
+  const containers = [...(spec.initContainers ?? []), ...spec.containers];
+  for (const { name, volumeDevices, lifecycle, restartPolicyRules, env } of containers) {
+    if ((volumeDevices ?? []).length > 0) return refuse(`raw block volumes (volumeDevices of container "${name}")`);
+    if (lifecycle?.stopSignal !== undefined)
+      return refuse(`a stop signal (lifecycle.stopSignal of container "${name}")`);
+    if (env?.some(({ valueFrom }) => valueFrom?.fileKeyRef !== undefined) === true)
+      return refuse(`fileKeyRef in the environment of container "${name}"`);
+    if (restartPolicyRules?.some(({ action }) => action === 'RestartAllContainers') === true) {
+      return refuse(`the action RestartAllContainers (restartPolicyRules of container "${name}")`);
+    }
+  }
+  return undefined;
+}

@@ -1,0 +1,170 @@
+/**
+ * Puts together what a sandbox or a container is made from: each part is computed by its room, here they meet.
+ */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { CriImage, CriRuntimeStatus } from '../adapters/cri/cri-types.ts';
+import type { HostFacts } from '../adapters/host/host.ts';
+import type { Mounts } from '../adapters/mounts/mounts.ts';
+import type { Logger } from '../base/logger.ts';
+import { podContainers, uidOf } from './pod-model.ts';
+import type { ConfigMap, Pod, Secret, Service } from '../objects/generated/core-v1.ts';
+import type { KubeletConfig } from './config.ts';
+import type { ContainerParts, SandboxParts } from './execute/container-config.ts';
+import type { ObservedPod, PodContainer, PodEvents } from './pod-model.ts';
+import { makeContainerMounts } from './support/environment/container-mounts.ts';
+import { type Resolver, dnsConfig, parseResolvConf } from './support/environment/dns-config.ts';
+import { type EnvironmentVariable, makeEnvironment } from './support/environment/environment.ts';
+import { expandAll } from './support/environment/expansion.ts';
+import { podHostname } from './support/environment/hostname.ts';
+import { hostsContent } from './support/environment/hosts-file.ts';
+import {
+  type NodeMachine,
+  computeContainerResources,
+  computeOverheadResources,
+  computeSandboxResources,
+} from './support/resources/compute-container-resources.ts';
+import {
+  computeSandboxSecurityContext,
+  computeSandboxSysctls,
+  computeSecurityContext,
+} from './support/security/security.ts';
+import type { MountedVolume } from './support/volumes/volumes.ts';
+
+interface PodPartsNeed {
+  config: KubeletConfig;
+  facts: HostFacts;
+  machine: NodeMachine;
+  mounts: Mounts;
+  /** What the pod's volumes are on the host; they were mounted before. */
+  mountedVolumes(pod: Pod): ReadonlyMap<string, MountedVolume>;
+  cgroupParent(pod: Pod): string;
+  getConfigMap(namespace: string, name: string, signal: AbortSignal): Promise<ConfigMap>;
+  getSecret(namespace: string, name: string, signal: AbortSignal): Promise<Secret>;
+  /** Waits until services have been read once, or not at all without an API. */
+  services(signal: AbortSignal): Promise<readonly Service[] | undefined>;
+  /** The runtime's handler name for a RuntimeClass. @throws when there is no such class */
+  runtimeHandler(pod: Pod, signal: AbortSignal): Promise<string>;
+  runtimeStatus(): CriRuntimeStatus | undefined;
+  hostIps(): readonly string[];
+  nodeAllocatable(): Record<string, string>;
+  events: PodEvents;
+  nodeEvent(type: 'Normal' | 'Warning', reason: string, message: string): void;
+  log: Logger;
+}
+
+export class PodParts {
+  readonly #need: PodPartsNeed;
+
+  constructor(need: PodPartsNeed) {
+    this.#need = need;
+  }
+
+  async sandboxParts(pod: Pod, signal: AbortSignal): Promise<SandboxParts> {
+    const { config, events, nodeEvent } = this.#need;
+    const { sandboxHostname } = podHostname(pod, config.clusterDomain);
+    const { config: dns, events: notes } = dnsConfig(pod, {
+      clusterDns: config.clusterDns,
+      clusterDomain: config.clusterDomain,
+      host: await readResolver(config.resolvConfPath),
+      nodeIps: this.#need.hostIps(),
+    });
+    for (const { on, type, reason, message } of notes) {
+      if (on === 'pod') events.pod(pod, type, reason, message);
+      else nodeEvent(type, reason, message);
+    }
+    return {
+      hostname: sandboxHostname,
+      dns,
+      cgroupParent: this.#need.cgroupParent(pod),
+      resources: computeSandboxResources(pod, config),
+      overhead: computeOverheadResources(pod, config),
+      security: computeSandboxSecurityContext(pod),
+      sysctls: computeSandboxSysctls(pod),
+      runtimeHandler: await this.#need.runtimeHandler(pod, signal),
+    };
+  }
+
+  async containerParts(
+    pod: Pod,
+    container: PodContainer,
+    { image, podIps, observed }: { image: CriImage; podIps: readonly string[]; observed: ObservedPod | undefined },
+    signal: AbortSignal,
+  ): Promise<ContainerParts> {
+    const { config, facts, machine, log, mounts } = this.#need;
+    const { spec } = container;
+    const hostIps = this.#need.hostIps();
+    const addresses = { podIps: pod.spec.hostNetwork === true ? hostIps : podIps, hostIps };
+    const security = computeSecurityContext(
+      pod,
+      spec,
+      { uid: image.uid, username: image.username },
+      {
+        seccompDefault: config.seccompDefault,
+        seccompRoot: join(config.rootDir, 'seccomp'),
+        thermalThrottlePaths: facts.thermalThrottlePaths,
+        targetContainerId: targetContainerId(pod, container, observed),
+      },
+    );
+    const environment: EnvironmentVariable[] = await makeEnvironment(
+      pod,
+      spec,
+      {
+        ...addresses,
+        getConfigMap: this.#need.getConfigMap,
+        getSecret: this.#need.getSecret,
+        services: await this.#need.services(signal),
+        nodeAllocatable: this.#need.nodeAllocatable(),
+      },
+      signal,
+    );
+    const { hostname, domain } = podHostname(pod, config.clusterDomain);
+    const nodeHosts = pod.spec.hostNetwork === true ? await readFile('/etc/hosts', 'utf8') : '';
+    const made = await makeContainerMounts(
+      {
+        container: spec,
+        podDir: join(config.rootDir, 'pods', uidOf(pod)),
+        volumes: this.#need.mountedVolumes(pod),
+        environment,
+        hosts: hostsContent(pod, { ...addresses, hostname, domain }, nodeHosts),
+        hasRecursiveReadOnly:
+          this.#need.runtimeStatus()?.handlers.some((handler) => handler.recursiveReadOnlyMounts) === true,
+      },
+      { mounts, log },
+      signal,
+    );
+    return {
+      command: expandAll(spec.command, environment) ?? [],
+      args: expandAll(spec.args, environment) ?? [],
+      envs: environment.map(({ name, value }) => ({ key: name, value })),
+      mounts: made.mounts,
+      devices: [],
+      resources: computeContainerResources(pod, spec, machine, config),
+      security,
+    };
+  }
+}
+
+/** The container whose processes an ephemeral container shares. @throws in upstream's words when it is not there */
+function targetContainerId(
+  pod: Pod,
+  { kind, spec }: PodContainer,
+  observed: ObservedPod | undefined,
+): string | undefined {
+  if (kind !== 'ephemeral') return undefined;
+  const target = pod.spec.ephemeralContainers?.find(({ name }) => name === spec.name)?.targetContainerName;
+  if (target === undefined || target === '') return undefined;
+  const isKnown = podContainers(pod).some((container) => container.spec.name === target);
+  const instance = observed?.containers.find(({ name }) => name === target);
+  if (!isKnown || instance === undefined) throw new Error(`unable to find target container ${target}`);
+  return instance.id;
+}
+
+async function readResolver(path: string): Promise<Resolver | undefined> {
+  if (path === '') return undefined;
+  try {
+    return parseResolvConf(await readFile(path, 'utf8'));
+  } catch (cause) {
+    throw new Error(`Cannot read the node's resolver configuration "${path}" (resolvConf)`, { cause });
+  }
+}

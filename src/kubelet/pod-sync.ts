@@ -1,0 +1,228 @@
+/**
+ * The three turns of a pod's life, as steps in order: bring it nearer to what it should be, end it, clean up after it.
+ * Connects the rooms of the line; each is known here only by what is asked of it.
+ */
+import { describeError } from '../base/errors.ts';
+import type { Clock } from '../base/clock.ts';
+import type { Logger } from '../base/logger.ts';
+import type { Pod, PodStatus } from '../objects/generated/core-v1.ts';
+import type { PodState, TurnOutcome } from './dispatch/next-pod-state.ts';
+import type { PodTurns } from './dispatch/pod-workers.ts';
+import { computePodActions } from './execute/compute-pod-actions.ts';
+import type { MountedVolume } from './support/volumes/volumes.ts';
+import type { PodRuntime } from './execute/pod-runtime.ts';
+import {
+  type ObservedPod,
+  type PodEvents,
+  type PodPhases,
+  type ProbeResults,
+  type StartFailure,
+  isHostNetwork,
+  isRunning,
+  isStaticPod,
+  isTerminalPhase,
+  podKey,
+  uidOf,
+} from './pod-model.ts';
+
+export interface ReportOptions {
+  failures: ReadonlyMap<string, StartFailure>;
+  isEnding: boolean;
+  override?: Pick<PodStatus, 'phase' | 'reason' | 'message'> | undefined;
+}
+
+interface PodSyncNeed {
+  observe: {
+    get(uid: string): ObservedPod | undefined;
+    inspect(uid: string, signal: AbortSignal): Promise<ObservedPod | undefined>;
+    /** Expect a change of the pod soon: look more often for a while. */
+    lookClosely(uid: string): void;
+  };
+  runtime: Pick<PodRuntime, 'execute' | 'killPod'>;
+  /** Computes the pod's status from all that is known, tells the API, and returns it. */
+  report(pod: Pod, observed: ObservedPod | undefined, options: ReportOptions): PodStatus;
+  /** Reads what ended containers left as their message. */
+  readMessages(pod: Pod, observed: ObservedPod, signal: AbortSignal): Promise<void>;
+  networkError(): string | undefined;
+  objects: { register(pod: Pod): void; unregister(uid: string): void };
+  volumes: {
+    mount(pod: Pod, signal: AbortSignal): Promise<ReadonlyMap<string, MountedVolume>>;
+    unmount(uid: string, signal: AbortSignal): Promise<void>;
+    ensurePodDirs(uid: string): Promise<void>;
+  };
+  cgroups: {
+    ensure(pod: Pod, signal: AbortSignal): Promise<void>;
+    remove(uid: string, signal: AbortSignal): Promise<void>;
+  };
+  probes: ProbeResults & {
+    addPod(pod: Pod): void;
+    removePod(uid: string): void;
+    stopLivenessAndStartup(uid: string): void;
+  };
+  events: PodEvents;
+  phases: PodPhases;
+  clock: Clock;
+  log: Logger;
+}
+
+export class PodSync implements PodTurns {
+  readonly #need: PodSyncNeed;
+  /** Why containers could not be started, by pod uid and container name. */
+  readonly #failures = new Map<string, Map<string, StartFailure>>();
+  /** Volumes of pods that this process has mounted or taken over, by pod uid. */
+  readonly #volumes = new Map<string, ReadonlyMap<string, MountedVolume>>();
+
+  constructor(need: PodSyncNeed) {
+    this.#need = need;
+  }
+
+  failures(uid: string): ReadonlyMap<string, StartFailure> {
+    return this.#failures.get(uid) ?? new Map();
+  }
+
+  mountedVolumes(uid: string): ReadonlyMap<string, MountedVolume> {
+    return this.#volumes.get(uid) ?? new Map();
+  }
+
+  /** Drops what is remembered of a pod that is gone. */
+  forget(uid: string): void {
+    this.#failures.delete(uid);
+    this.#volumes.delete(uid);
+  }
+
+  async sync(pod: Pod, interrupt: AbortSignal, signal: AbortSignal): Promise<TurnOutcome> {
+    const { observe, events, probes } = this.#need;
+    const uid = uidOf(pod);
+    const observed = observe.get(uid);
+    if (observed !== undefined) await this.#need.readMessages(pod, observed, signal);
+    const status = this.#report(pod, observed, false);
+    if (isTerminalPhase(status.phase)) return { kind: 'terminal' };
+
+    const networkError = isHostNetwork(pod) ? undefined : this.#need.networkError();
+    if (networkError !== undefined) {
+      events.pod(pod, 'Warning', 'NetworkNotReady', `network is not ready: ${networkError}`);
+      return { kind: 'failed', message: `network is not ready: ${networkError}` };
+    }
+    const prepared = await this.#prepare(pod, interrupt);
+    if (prepared !== undefined) return prepared;
+    probes.addPod(pod);
+
+    // The interrupt ends pulls and waits; calls that would leave half a container behind go to their end.
+    const actions = computePodActions({ pod, observed: observe.get(uid), probes });
+    if (actions.length === 0) return { kind: 'done' };
+    const outcome = await this.#need.runtime.execute(pod, observe.get(uid), actions, interrupt, signal);
+    this.#noteFailures(uid, outcome.failures, outcome.started);
+    const after = outcome.didAnything ? await observe.inspect(uid, signal) : observe.get(uid);
+    if (after !== undefined) await this.#need.readMessages(pod, after, signal);
+    this.#report(pod, after, false);
+    if (outcome.didAnything && isShortLived(pod, after)) observe.lookClosely(uid);
+    if (outcome.error === undefined) return { kind: 'done' };
+    const untilMs = outcome.retryAtMs === undefined ? undefined : outcome.retryAtMs - this.#need.clock.nowMs();
+    return { kind: 'failed', message: describeError(outcome.error), untilMs };
+  }
+
+  /** What must be there before any container: objects, cgroup, directories, volumes. */
+  async #prepare(pod: Pod, interrupt: AbortSignal): Promise<TurnOutcome | undefined> {
+    const { cgroups, volumes, objects, events, phases } = this.#need;
+    const uid = uidOf(pod);
+    if (!isStaticPod(pod)) objects.register(pod);
+    if (this.#volumes.has(uid)) return undefined;
+    try {
+      await cgroups.ensure(pod, interrupt);
+    } catch (err) {
+      interrupt.throwIfAborted();
+      const message = `unable to ensure pod container exists: ${describeError(err)}`;
+      events.pod(pod, 'Warning', 'FailedCreatePodContainer', message);
+      return { kind: 'failed', message };
+    }
+    try {
+      await volumes.ensurePodDirs(uid);
+    } catch (err) {
+      const message = `error making pod data directories: ${describeError(err)}`;
+      events.pod(pod, 'Warning', 'Failed', message);
+      return { kind: 'failed', message };
+    }
+    try {
+      const mounted = await phases.span(pod, 'volumes', () => volumes.mount(pod, interrupt));
+      this.#volumes.set(uid, mounted);
+    } catch (err) {
+      interrupt.throwIfAborted();
+      const message = `Unable to attach or mount volumes: ${describeError(err).replace(/^Unable to attach or mount volumes: /, '')}`;
+      events.pod(pod, 'Warning', 'FailedMount', message);
+      return { kind: 'failed', message };
+    }
+    return undefined;
+  }
+
+  async terminate({ pod, graceSeconds, kill, isRuntimeOnly }: PodState, signal: AbortSignal): Promise<TurnOutcome> {
+    const { observe, runtime, probes, events, log } = this.#need;
+    const uid = uidOf(pod);
+    if (!isRuntimeOnly) this.#report(pod, observe.get(uid), true, kill.overrideStatus);
+    probes.stopLivenessAndStartup(uid);
+    const observed = await observe.inspect(uid, signal);
+    if (observed !== undefined) {
+      try {
+        await runtime.killPod(pod, observed, graceSeconds, signal);
+      } catch (err) {
+        signal.throwIfAborted();
+        events.pod(pod, 'Warning', 'FailedKillPod', `error killing pod: ${describeError(err)}`);
+        return { kind: 'failed', message: `error killing pod: ${describeError(err)}` };
+      }
+    }
+    probes.removePod(uid);
+    const after = observed === undefined ? undefined : await observe.inspect(uid, signal);
+    if (isRunning(after))
+      return { kind: 'failed', message: `containers of pod "${podKey(pod)}" still run after they were stopped` };
+    if (after !== undefined) await this.#need.readMessages(pod, after, signal);
+    if (!isRuntimeOnly) this.#report(pod, after, true, kill.overrideStatus);
+    log.debug({ pod: podKey(pod), uid }, 'pod stopped');
+    return { kind: 'done' };
+  }
+
+  async finish({ pod, kill, isRuntimeOnly }: PodState, signal: AbortSignal): Promise<TurnOutcome> {
+    const { observe, volumes, objects, cgroups } = this.#need;
+    const uid = uidOf(pod);
+    await this.#need.phases.span(pod, 'clean up', async () => {
+      await volumes.unmount(uid, signal);
+      await cgroups.remove(uid, signal);
+    });
+    objects.unregister(uid);
+    this.#volumes.delete(uid);
+    if (!isRuntimeOnly) this.#report(pod, observe.get(uid), true, kill.overrideStatus, true);
+    return { kind: 'done' };
+  }
+
+  #report(
+    pod: Pod,
+    observed: ObservedPod | undefined,
+    isEnding: boolean,
+    override?: ReportOptions['override'],
+    isOver = false,
+  ): PodStatus {
+    const failures = isEnding ? new Map<string, StartFailure>() : this.failures(uidOf(pod));
+    const status = this.#need.report(pod, observed, { failures, isEnding, override });
+    // Nothing of it runs and it is not to run again: whatever could not be told is a failure.
+    if (isOver && !isTerminalPhase(status.phase) && !isStaticPod(pod)) {
+      return this.#need.report(pod, observed, { failures, isEnding, override: { ...override, phase: 'Failed' } });
+    }
+    return status;
+  }
+
+  #noteFailures(uid: string, failures: ReadonlyMap<string, StartFailure>, started: readonly string[]): void {
+    const known = this.#failures.get(uid) ?? new Map<string, StartFailure>();
+    for (const name of started) known.delete(name);
+    for (const [name, failure] of failures) known.set(name, failure);
+    if (known.size === 0) this.#failures.delete(uid);
+    else this.#failures.set(uid, known);
+  }
+}
+
+/** Init containers and jobs tend to end soon after their start; a server does not. */
+function isShortLived(pod: Pod, observed: ObservedPod | undefined): boolean {
+  const inits = new Set((pod.spec.initContainers ?? []).map(({ name }) => name));
+  return (
+    observed?.containers.some(
+      ({ state, name }) => state === 'running' && (inits.has(name) || pod.spec.restartPolicy !== 'Always'),
+    ) === true
+  );
+}

@@ -1,0 +1,301 @@
+/**
+ * A pod's status as the API shows it: phase, conditions, container statuses, addresses. Pure: everything that is known
+ * goes in as data, and the same knowledge gives the same status.
+ */
+import { rfc3339Seconds } from '../../base/clock.ts';
+import type { ContainerStatus, Pod, PodCondition, PodStatus } from '../../objects/generated/core-v1.ts';
+import {
+  type ObservedPod,
+  type PodContainer,
+  type ProbeResults,
+  type StartFailure,
+  isHostNetwork,
+  isStaticPod,
+  isTerminalPhase,
+  latestContainer,
+  podContainers,
+} from '../pod-model.ts';
+import { computeContainerStatus } from './compute-container-status.ts';
+
+export interface PodStatusInput {
+  pod: Pod;
+  observed: ObservedPod | undefined;
+  /** What we said last; the API's copy when we have said nothing yet. */
+  old: PodStatus | undefined;
+  /** By container name: why the latest start did not happen. */
+  failures: ReadonlyMap<string, StartFailure>;
+  /** By container name: whether it is to be started again as things stand. */
+  isToStart(container: PodContainer): boolean;
+  /** Whether a container that ended with this code stays ended. */
+  staysDown(container: PodContainer, exitCode: number): boolean;
+  /** Whether the pod would need a new sandbox. */
+  needsSandbox: boolean;
+  probes: ProbeResults;
+  /** Whether somebody probes this container: only then a missing result means "not yet". */
+  hasProbe(container: PodContainer, kind: 'startup' | 'readiness'): boolean;
+  /** The pod is on its way out, whatever its containers do. */
+  isEnding: boolean;
+  override: Pick<PodStatus, 'phase' | 'reason' | 'message'> | undefined;
+  qosClass: string;
+  hostIps: readonly string[];
+  runtimeName: string;
+  terminationMessage(containerId: string): string | undefined;
+  nowMs: number;
+}
+
+export function computePodStatus(input: PodStatusInput): PodStatus {
+  const { pod, observed, old, nowMs } = input;
+  const containers = podContainers(pod);
+  const hasInitContainers = containers.some(({ kind }) => kind === 'init' || kind === 'sidecar');
+  const hasRegularBegun = containers.some(
+    ({ kind, spec }) => kind === 'regular' && latestContainer(observed, spec.name) !== undefined,
+  );
+  const statusOf = (container: PodContainer): ContainerStatus => {
+    const before = oldStatus(old, container);
+    const status = computeContainerStatus({
+      ...input,
+      container,
+      old: before,
+      hasInitContainers,
+      hasRegularBegun,
+      failure: input.isToStart(container) ? input.failures.get(container.spec.name) : undefined,
+    });
+    return withReadiness(input, container, status, before);
+  };
+  const byName = (a: ContainerStatus, b: ContainerStatus): number => (a.name < b.name ? -1 : 1);
+  const ofKind = (...kinds: Array<PodContainer['kind']>): ContainerStatus[] =>
+    containers.filter(({ kind }) => kinds.includes(kind)).map(statusOf);
+  const initStatuses = ofKind('init', 'sidecar');
+  const regularStatuses = ofKind('regular').toSorted(byName);
+  const ephemeralStatuses = ofKind('ephemeral').toSorted(byName);
+
+  const computed = computePhase(input, containers, initStatuses, regularStatuses);
+  const isSticky = isTerminalPhase(old?.phase);
+  const phase = isSticky ? old?.phase : (input.override?.phase ?? computed);
+  const keepsReason = old?.phase === phase;
+  const reason = input.override?.reason ?? (keepsReason ? old?.reason : undefined);
+  const message = input.override?.message ?? (keepsReason ? old?.message : undefined);
+  const podIps = addressesOf(input);
+  return {
+    phase,
+    ...(reason === undefined ? {} : { reason }),
+    ...(message === undefined ? {} : { message }),
+    conditions: computeConditions({ ...input, phase: phase ?? 'Pending' }, containers, initStatuses, regularStatuses),
+    startTime: old?.startTime ?? rfc3339Seconds(nowMs),
+    qosClass: pod.status?.qosClass ?? input.qosClass,
+    ...(pod.metadata.generation === undefined ? {} : { observedGeneration: pod.metadata.generation }),
+    ...(input.hostIps[0] === undefined
+      ? {}
+      : { hostIP: input.hostIps[0], hostIPs: input.hostIps.map((ip) => ({ ip })) }),
+    ...(podIps[0] === undefined ? {} : { podIP: podIps[0], podIPs: podIps.map((ip) => ({ ip })) }),
+    ...(initStatuses.length === 0 ? {} : { initContainerStatuses: initStatuses }),
+    containerStatuses: regularStatuses,
+    ...(ephemeralStatuses.length === 0 ? {} : { ephemeralContainerStatuses: ephemeralStatuses }),
+  };
+}
+
+function oldStatus(old: PodStatus | undefined, { kind, spec }: PodContainer): ContainerStatus | undefined {
+  const list =
+    kind === 'regular'
+      ? old?.containerStatuses
+      : kind === 'ephemeral'
+        ? old?.ephemeralContainerStatuses
+        : old?.initContainerStatuses;
+  return list?.find(({ name }) => name === spec.name);
+}
+
+/** Of the node's family first; one per family. Host-network pods have the node's. */
+function addressesOf({ pod, observed, hostIps }: PodStatusInput): string[] {
+  if (isHostNetwork(pod)) return hostIps.slice(0, 2);
+  const ips = observed?.ips ?? [];
+  const prefersV6 = hostIps[0]?.includes(':') === true;
+  const v4 = ips.find((ip) => !ip.includes(':'));
+  const v6 = ips.find((ip) => ip.includes(':'));
+  return (prefersV6 ? [v6, v4] : [v4, v6]).filter((ip) => ip !== undefined);
+}
+
+// ---- started and ready
+
+function withReadiness(
+  { probes, hasProbe, observed }: PodStatusInput,
+  container: PodContainer,
+  status: ContainerStatus,
+  old: ContainerStatus | undefined,
+): ContainerStatus {
+  const { kind, spec } = container;
+  if (kind === 'ephemeral') {
+    const { started: _started, ...rest } = status;
+    return { ...rest, ready: false };
+  }
+  if (kind === 'init') {
+    const isDone = status.state?.terminated?.exitCode === 0;
+    return { ...status, ready: isDone, started: status.state?.running !== undefined };
+  }
+  if (status.state?.running === undefined) return { ...status, ready: false, started: false };
+  const id = latestContainer(observed, spec.name)?.id ?? '';
+  const isSameInstance = old?.containerID !== undefined && old.containerID === status.containerID;
+  const startup = probes.startup(id);
+  const started =
+    startup !== undefined
+      ? startup === 'success'
+      : (isSameInstance && old.started === true) || !hasProbe(container, 'startup');
+  if (!started) return { ...status, ready: false, started };
+  const readiness = probes.readiness(id);
+  const ready =
+    readiness !== undefined
+      ? readiness === 'success'
+      : !hasProbe(container, 'readiness') || (isSameInstance && old.ready === true);
+  return { ...status, ready, started };
+}
+
+// ---- phase
+
+function computePhase(
+  { pod, staysDown, isEnding }: PodStatusInput,
+  containers: readonly PodContainer[],
+  initStatuses: readonly ContainerStatus[],
+  regularStatuses: readonly ContainerStatus[],
+): 'Pending' | 'Running' | 'Succeeded' | 'Failed' {
+  const containerOf = new Map(containers.map((container) => [container.spec.name, container]));
+  let initPending = false;
+  let sidecarPending = false;
+  let running = 0;
+  for (const status of initStatuses) {
+    const container = containerOf.get(status.name);
+    if (container === undefined) continue;
+    if (container.kind === 'sidecar') {
+      if (status.state?.running !== undefined) running += 1;
+      if (status.started !== true) sidecarPending = true;
+      continue;
+    }
+    const ended =
+      status.state?.terminated ?? (status.state?.waiting === undefined ? undefined : status.lastState?.terminated);
+    if (ended === undefined || status.state?.running !== undefined) initPending = true;
+    else if (ended.exitCode !== 0) {
+      if (staysDown(container, ended.exitCode)) return 'Failed';
+      initPending = true;
+    } else if (status.state?.waiting !== undefined) initPending = true;
+  }
+  const hasBegun = regularStatuses.some(({ containerID }) => containerID !== undefined && containerID !== '');
+  if (initPending || (sidecarPending && !hasBegun)) return 'Pending';
+
+  let stopped = 0;
+  let succeeded = 0;
+  let restartable = 0;
+  for (const status of regularStatuses) {
+    const container = containerOf.get(status.name);
+    if (status.state?.running !== undefined) {
+      running += 1;
+      continue;
+    }
+    const ended = status.state?.terminated ?? status.lastState?.terminated;
+    if (ended === undefined) return 'Pending';
+    stopped += 1;
+    if (ended.exitCode === 0) succeeded += 1;
+    if (container !== undefined && !staysDown(container, ended.exitCode)) restartable += 1;
+  }
+  if (running > 0) return 'Running';
+  if (isEnding && !isStaticPod(pod)) return succeeded === stopped ? 'Succeeded' : 'Failed';
+  if (restartable > 0) return 'Running';
+  return succeeded === stopped ? 'Succeeded' : 'Failed';
+}
+
+// ---- conditions
+
+/** Conditions of these types are ours; all others are kept as they are. */
+const ownTypes = new Set(['PodReadyToStartContainers', 'Initialized', 'Ready', 'ContainersReady', 'PodScheduled']);
+
+interface Verdict {
+  status: 'True' | 'False';
+  reason?: string;
+  message?: string;
+}
+
+const isTrue: Verdict = { status: 'True' };
+
+function computeConditions(
+  input: PodStatusInput & { phase: string },
+  containers: readonly PodContainer[],
+  initStatuses: readonly ContainerStatus[],
+  regularStatuses: readonly ContainerStatus[],
+): PodCondition[] {
+  const { pod, old, phase, nowMs } = input;
+  // Readiness gates and other controllers' conditions: the API's copy is the newest.
+  const foreign = (pod.status?.conditions ?? []).filter(({ type }) => !ownTypes.has(type));
+  const sidecars = new Set(containers.filter(({ kind }) => kind === 'sidecar').map(({ spec }) => spec.name));
+  const ready = containersReady(phase, [...initStatuses.filter(({ name }) => sidecars.has(name)), ...regularStatuses]);
+  const verdicts: Array<[string, Verdict]> = [
+    ['PodReadyToStartContainers', input.needsSandbox ? { status: 'False' } : isTrue],
+    ['Initialized', initialized(phase, sidecars, initStatuses, regularStatuses)],
+    ['Ready', ready.status === 'True' ? readinessGates(pod, foreign) : ready],
+    ['ContainersReady', ready],
+    ['PodScheduled', isTrue],
+  ];
+  const observedGeneration =
+    pod.metadata.generation === undefined ? {} : { observedGeneration: pod.metadata.generation };
+  const own = verdicts.map(([type, verdict]): PodCondition => {
+    const before = old?.conditions?.find((condition) => condition.type === type);
+    const isSame = before?.status === verdict.status && before.lastTransitionTime !== undefined;
+    return {
+      type,
+      ...verdict,
+      lastTransitionTime: isSame ? before.lastTransitionTime : rfc3339Seconds(nowMs),
+      ...observedGeneration,
+    };
+  });
+  return [...foreign, ...own];
+}
+
+const goList = (names: readonly string[]): string => `[${names.join(' ')}]`;
+
+function unreadyMessage(unknown: readonly string[], what: string, incomplete: readonly string[]): string {
+  return [
+    ...(unknown.length === 0 ? [] : [`containers with unknown status: ${goList(unknown)}`]),
+    ...(incomplete.length === 0 ? [] : [`containers with ${what} status: ${goList(incomplete)}`]),
+  ].join(', ');
+}
+
+function containersReady(phase: string, statuses: readonly ContainerStatus[]): Verdict {
+  if (phase === 'Succeeded') return { status: 'False', reason: 'PodCompleted' };
+  if (phase === 'Failed') return { status: 'False', reason: 'PodFailed' };
+  const unready = statuses.filter(({ ready }) => !ready).map(({ name }) => name);
+  if (unready.length === 0) return isTrue;
+  return { status: 'False', reason: 'ContainersNotReady', message: unreadyMessage([], 'unready', unready) };
+}
+
+function initialized(
+  phase: string,
+  sidecars: ReadonlySet<string>,
+  initStatuses: readonly ContainerStatus[],
+  regularStatuses: readonly ContainerStatus[],
+): Verdict {
+  if (phase === 'Succeeded') return { status: 'True', reason: 'PodCompleted' };
+  const hasBegun = regularStatuses.some(({ containerID }) => containerID !== undefined && containerID !== '');
+  if (hasBegun) return isTrue;
+  const incomplete = initStatuses.filter((status) =>
+    sidecars.has(status.name) ? status.started !== true : !status.ready,
+  );
+  if (incomplete.length === 0) return isTrue;
+  return {
+    status: 'False',
+    reason: 'ContainersNotInitialized',
+    message: unreadyMessage(
+      [],
+      'incomplete',
+      incomplete.map(({ name }) => name),
+    ),
+  };
+}
+
+function readinessGates(pod: Pod, foreign: readonly PodCondition[]): Verdict {
+  const problems = (pod.spec.readinessGates ?? []).flatMap(({ conditionType }) => {
+    const condition = foreign.find(({ type }) => type === conditionType);
+    if (condition === undefined)
+      return [`corresponding condition of pod readiness gate "${conditionType}" does not exist.`];
+    if (condition.status === 'True') return [];
+    return [`the status of pod readiness gate "${conditionType}" is not "True", but ${condition.status}`];
+  });
+  return problems.length === 0
+    ? isTrue
+    : { status: 'False', reason: 'ReadinessGatesNotReady', message: problems.join(', ') };
+}

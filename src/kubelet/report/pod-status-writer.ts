@@ -1,0 +1,142 @@
+/**
+ * Tells the API how pods are: owns the newest status of each pod and brings the API's copy to it, one pod at a time,
+ * several pods side by side. Also takes the last step of a pod's life: the delete that lets the object go.
+ *
+ * Promises: a status is never overtaken by an older one; what could not be written is written when the API is back;
+ * a pod is deleted only when nothing of it is left here and the API shows it finished.
+ */
+import type { ApiClient } from '../../client/api-client.ts';
+import { pods } from '../../client/resource-types.ts';
+import { Backoff } from '../../base/backoff.ts';
+import type { Clock } from '../../base/clock.ts';
+import { isConflict, isNotFound } from '../../base/errors.ts';
+import { KeyedRunner } from '../../base/keyed-runner.ts';
+import type { Logger } from '../../base/logger.ts';
+import type { Pod, PodStatus } from '../../objects/generated/core-v1.ts';
+import { isMirrorPod, isTerminalPhase, podKey, uidOf } from '../pod-model.ts';
+import { diffPodStatus, releaseStatus } from './diff-pod-status.ts';
+
+interface PodStatusWriterNeed {
+  /** Undefined without an API server: statuses are kept for those who ask here. */
+  api: Pick<ApiClient, 'patch' | 'delete'> | undefined;
+  /** The API's copy of a pod; of a static pod, its mirror. Undefined when the API has none. */
+  apiCopy(uid: string): Pod | undefined;
+  couldHaveRunningContainers(uid: string): boolean;
+  /** Nothing is left of the pod on this node. */
+  isFinished(uid: string): boolean;
+  clock: Clock;
+  log: Logger;
+}
+
+export class PodStatusWriter {
+  readonly #need: PodStatusWriterNeed;
+  readonly #statuses = new Map<string, PodStatus>();
+  /** What the API answered to our last write, until the watch has caught up. */
+  readonly #answers = new Map<string, Pod>();
+  readonly #backoff = new Backoff({ initialMs: 200, maxMs: 10_000, jitter: 0.5 });
+  readonly #runner: KeyedRunner;
+  #signal: AbortSignal = AbortSignal.abort();
+
+  constructor(need: PodStatusWriterNeed) {
+    this.#need = need;
+    this.#runner = new KeyedRunner((uid) => this.#write(uid));
+  }
+
+  get(uid: string): PodStatus | undefined {
+    return this.#statuses.get(uid);
+  }
+
+  set(uid: string, status: PodStatus): void {
+    this.#statuses.set(uid, status);
+    this.mark(uid);
+  }
+
+  /** Something that the writer looks at has changed: the API's copy, or whether the pod is finished. */
+  mark(uid: string): void {
+    if (!this.#signal.aborted) this.#runner.mark(uid);
+  }
+
+  forget(uid: string): void {
+    this.#statuses.delete(uid);
+    this.#answers.delete(uid);
+    this.#backoff.reset(uid);
+  }
+
+  uids(): string[] {
+    return [...this.#statuses.keys()];
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    this.#signal = signal;
+    const { clock } = this.#need;
+    while (!signal.aborted) {
+      for (const uid of this.#statuses.keys()) this.#runner.mark(uid);
+      await clock.sleep(10_000, signal);
+    }
+    await this.#runner.whenIdle();
+  }
+
+  async #write(uid: string): Promise<void> {
+    const { api, clock, log } = this.#need;
+    const signal = this.#signal;
+    const status = this.#statuses.get(uid);
+    if (api === undefined || status === undefined || signal.aborted) return;
+    let copy = this.#newestCopy(uid);
+    if (copy === undefined) return;
+    try {
+      const apiStatus = copy.status ?? {};
+      const told = releaseStatus(apiStatus, status, this.#need.couldHaveRunningContainers(uid));
+      const patch = diffPodStatus(apiStatus, told);
+      if (patch !== undefined) {
+        const { name, namespace } = copy.metadata;
+        const body = { metadata: { uid: copy.metadata.uid }, status: patch };
+        copy = await api.patch(pods, { name, namespace, subresource: 'status' }, 'strategic', body, signal);
+        this.#answers.set(uid, copy);
+      }
+      await this.#deleteIfFinished(uid, copy, signal);
+      this.#backoff.reset(uid);
+    } catch (err) {
+      if (signal.aborted) return;
+      // Gone, or another pod by that name: nothing to tell about this one.
+      if (isNotFound(err) || isConflict(err)) {
+        log.debug(
+          { uid, pod: podKey(copy), reason: String(err) },
+          'pod status not written: the pod is gone or replaced',
+        );
+        this.#answers.delete(uid);
+        return;
+      }
+      const delayMs = this.#backoff.next(uid, clock.nowMs());
+      log.warn({ err, uid, pod: podKey(copy), delayMs }, 'cannot write pod status, will retry');
+      void clock.sleep(delayMs, signal).then(() => this.mark(uid)); // never rejects
+    }
+  }
+
+  /** The answer to our own write may be newer than what the watch has told us. */
+  #newestCopy(uid: string): Pod | undefined {
+    const watched = this.#need.apiCopy(uid);
+    const answered = this.#answers.get(uid);
+    if (watched === undefined || answered === undefined) return watched;
+    if (answered.metadata.uid !== watched.metadata.uid || version(watched) >= version(answered)) {
+      this.#answers.delete(uid);
+      return watched;
+    }
+    return answered;
+  }
+
+  async #deleteIfFinished(uid: string, copy: Pod, signal: AbortSignal): Promise<void> {
+    const { api, log } = this.#need;
+    if (api === undefined || copy.metadata.deletionTimestamp === undefined || isMirrorPod(copy)) return;
+    if (!isTerminalPhase(copy.status?.phase) || !this.#need.isFinished(uid)) return;
+    const { name, namespace, uid: apiUid } = copy.metadata;
+    const preconditions = apiUid === undefined ? {} : { preconditions: { uid: apiUid } };
+    await api.delete(pods, { name, namespace }, { gracePeriodSeconds: 0, ...preconditions }, signal);
+    log.info({ pod: podKey(copy), uid: uidOf(copy) }, 'pod fully terminated and removed from the API');
+    this.forget(uid);
+  }
+}
+
+function version({ metadata }: Pod): bigint {
+  const text = metadata.resourceVersion ?? '0';
+  return /^\d+$/.test(text) ? BigInt(text) : 0n;
+}

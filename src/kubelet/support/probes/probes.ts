@@ -1,0 +1,227 @@
+/**
+ * Liveness, readiness and startup probes. Owns one worker per (pod, container, kind) and the latest result of each
+ * container instance.
+ *
+ * Promises: a result is told through `onResult` when it changes, not at each attempt; every failed attempt makes an
+ * event. A container that ran before this process keeps `ready` and `started` until a real result says otherwise. A
+ * slow or hung probe holds up nobody but itself. When `run` has settled, nothing is left running.
+ *
+ * Needs: pod statuses as last reported, the runtime's `ExecSync`, a place for events.
+ */
+import type { Clock } from '../../../base/clock.ts';
+import type { Logger } from '../../../base/logger.ts';
+import { aborted } from '../../../base/run-together.ts';
+import type { ContainerStatus, Pod, PodStatus } from '../../../objects/generated/core-v1.ts';
+import { isConditionTrue } from '../../../objects/conditions.ts';
+import {
+  type ProbeResult,
+  type ProbeResults,
+  containerFieldPath,
+  podContainers,
+  podKey,
+  uidOf,
+} from '../../pod-model.ts';
+import { computeProbeFlags } from './compute-probe-flags.ts';
+import { type ProbeKind, type ProbeTarget, bareContainerId } from './next-probe-step.ts';
+import type { ProbeEvent } from './probe-events.ts';
+import { ProbeMetrics } from './probe-metrics.ts';
+import { ProbeWorker } from './probe-worker.ts';
+import type { ExecSync } from './prober-exec.ts';
+
+export type { ProbeEvent, ProbeKind };
+
+export interface ProbeResultChange {
+  podUid: string;
+  container: string;
+  containerId: string;
+  kind: ProbeKind;
+  result: ProbeResult;
+}
+
+export interface ProbesNeed {
+  /** As last reported; undefined before the first status and after the pod's end. */
+  podStatus(podUid: string): PodStatus | undefined;
+  execSync: ExecSync;
+  onResult(change: ProbeResultChange): void;
+  /** `fieldPath` names the container in the event's reference: `spec.containers{web}`. */
+  event(pod: Pod, fieldPath: string, event: ProbeEvent): void;
+  /** Wall clock at the start of this process. */
+  kubeletStartedMs: number;
+  /** For tests; `Math.random` otherwise. */
+  random?: () => number;
+  clock: Clock;
+  log: Logger;
+}
+
+const kinds: readonly ProbeKind[] = ['liveness', 'readiness', 'startup'];
+const specOf = { liveness: 'livenessProbe', readiness: 'readinessProbe', startup: 'startupProbe' } as const;
+
+interface Running {
+  worker: ProbeWorker;
+  stop: AbortController;
+  /** Stopped, or the container will not run again; kept so that `addPod` does not begin anew. */
+  isOver: boolean;
+}
+
+export class Probes implements ProbeResults {
+  readonly #need: ProbesNeed;
+  readonly #metrics: ProbeMetrics;
+  /** By pod uid, then `container/kind`. */
+  readonly #workers = new Map<string, Map<string, Running>>();
+  readonly #results: Record<ProbeKind, Map<string, ProbeResult>> = {
+    liveness: new Map(),
+    readiness: new Map(),
+    startup: new Map(),
+  };
+  readonly #ending = new Set<Promise<void>>();
+  #runSignal: AbortSignal | undefined;
+
+  constructor(need: ProbesNeed) {
+    this.#need = need;
+    this.#metrics = new ProbeMetrics(need.kubeletStartedMs);
+  }
+
+  /** Starts what the pod's containers ask for; for a pod that is known, notes its newest version. */
+  addPod(pod: Pod): void {
+    const uid = uidOf(pod);
+    const workers = this.#workers.get(uid) ?? new Map<string, Running>();
+    for (const { kind: containerKind, spec: container } of podContainers(pod)) {
+      if (containerKind !== 'regular' && containerKind !== 'sidecar') continue;
+      for (const kind of kinds) {
+        const spec = container[specOf[kind]];
+        if (spec === undefined) continue;
+        const key = `${container.name}/${kind}`;
+        const known = workers.get(key);
+        if (known !== undefined) {
+          known.worker.update(pod);
+          continue;
+        }
+        const worker = this.#makeWorker({ pod, container, isSidecar: containerKind === 'sidecar', kind, spec });
+        const running = { worker, stop: new AbortController(), isOver: false };
+        workers.set(key, running);
+        this.#start(running);
+      }
+    }
+    if (workers.size > 0) this.#workers.set(uid, workers);
+  }
+
+  /** Ends the pod's probes and forgets their results. */
+  removePod(podUid: string): void {
+    for (const running of this.#workers.get(podUid)?.values() ?? []) {
+      this.#stop(running);
+      const { containerId, target } = running.worker;
+      if (containerId !== undefined) this.#results[target.kind].delete(containerId);
+    }
+    this.#workers.delete(podUid);
+  }
+
+  /** For a pod that is being stopped: only readiness is still asked. The last results stay. */
+  stopLivenessAndStartup(podUid: string): void {
+    for (const running of this.#workers.get(podUid)?.values() ?? []) {
+      if (running.worker.target.kind !== 'readiness') this.#stop(running);
+    }
+  }
+
+  /** Ids may have the form `containerd://abc` or `abc`, here and below. */
+  liveness(containerId: string): ProbeResult | undefined {
+    return this.#result('liveness', containerId);
+  }
+
+  readiness(containerId: string): ProbeResult | undefined {
+    return this.#result('readiness', containerId);
+  }
+
+  startup(containerId: string): ProbeResult | undefined {
+    return this.#result('startup', containerId);
+  }
+
+  /** Has the readiness probe asked at once, since somebody computes a status with the container not ready. */
+  triggerReadiness(podUid: string, container: string): void {
+    this.#workers.get(podUid)?.get(`${container}/readiness`)?.worker.trigger();
+  }
+
+  /**
+   * `started` and `ready` of a regular container or sidecar. One that is not ready is probed at once, against the
+   * status that `podStatus` gives by then: the caller stores what it computes before it awaits anything.
+   *
+   * @param now the container's status as the runtime has it
+   * @param previous the pod's status as the API has it
+   */
+  flags(podUid: string, now: ContainerStatus, previous: PodStatus | undefined): { started: boolean; ready: boolean } {
+    const workers = this.#workers.get(podUid);
+    const before = [...(previous?.containerStatuses ?? []), ...(previous?.initContainerStatuses ?? [])].find(
+      ({ name, containerID }) => name === now.name && containerID === now.containerID,
+    );
+    const startedAtMs = Date.parse(now.state?.running?.startedAt ?? '');
+    const id = now.containerID ?? '';
+    const flags = computeProbeFlags({
+      isRunning: now.state?.running !== undefined,
+      startup: this.startup(id),
+      readiness: this.readiness(id),
+      hasStartupProbe: workers?.has(`${now.name}/startup`) === true,
+      hasReadinessProbe: workers?.has(`${now.name}/readiness`) === true,
+      isAdopted: startedAtMs < this.#need.kubeletStartedMs,
+      wasStarted: before?.started === true,
+      wasReady: before?.ready === true && isConditionTrue(previous?.conditions, 'Ready'),
+    });
+    if (flags.started && !flags.ready) this.triggerReadiness(podUid, now.name);
+    return flags;
+  }
+
+  /** The page `/metrics/probes`. */
+  metrics(): Promise<string> {
+    return this.#metrics.text();
+  }
+
+  /** Probes run while this runs. */
+  async run(signal: AbortSignal): Promise<void> {
+    this.#runSignal = signal;
+    for (const workers of this.#workers.values()) {
+      for (const running of workers.values()) this.#start(running);
+    }
+    await aborted(signal);
+    await Promise.all(this.#ending);
+    this.#runSignal = undefined;
+  }
+
+  #start(running: Running): void {
+    if (this.#runSignal === undefined || running.isOver) return; // `run` starts it
+    const signal = AbortSignal.any([this.#runSignal, running.stop.signal]);
+    const end = running.worker.run(signal).finally(() => {
+      this.#ending.delete(end);
+      this.#stop(running);
+    });
+    this.#ending.add(end);
+  }
+
+  #stop(running: Running): void {
+    running.isOver = true;
+    running.stop.abort();
+    this.#metrics.remove(running.worker.target);
+  }
+
+  #result(kind: ProbeKind, containerId: string): ProbeResult | undefined {
+    return this.#results[kind].get(bareContainerId(containerId) ?? '');
+  }
+
+  #makeWorker(target: ProbeTarget): ProbeWorker {
+    const { podStatus, execSync, kubeletStartedMs, random = Math.random, clock, log } = this.#need;
+    return new ProbeWorker(target, {
+      podStatus,
+      execSync,
+      kubeletStartedMs,
+      random,
+      publish: ({ pod, container, kind }, containerId, result) => {
+        if (this.#results[kind].get(containerId) === result) return;
+        this.#results[kind].set(containerId, result);
+        this.#need.onResult({ podUid: uidOf(pod), container: container.name, containerId, kind, result });
+      },
+      forget: ({ kind }, containerId) => this.#results[kind].delete(containerId),
+      event: ({ pod, container, isSidecar }, event) =>
+        this.#need.event(pod, containerFieldPath(isSidecar ? 'sidecar' : 'regular', container.name), event),
+      onAttempt: (of, outcome, durationMs) => this.#metrics.observe(of, outcome, durationMs),
+      clock,
+      log: log.child({ pod: podKey(target.pod), uid: uidOf(target.pod), container: target.container.name }),
+    });
+  }
+}

@@ -1,0 +1,121 @@
+import { describe, expect, it } from 'vitest';
+import type { CgroupValues } from '../../../adapters/cgroups/cgroups.ts';
+import { silentLogger } from '../../../base/logger.ts';
+import type { Pod } from '../../../objects/generated/core-v1.ts';
+import { PodCgroups } from './resources.ts';
+
+const signal = new AbortController().signal;
+const burstable: Pod = {
+  metadata: { name: 'b', uid: 'b1' },
+  spec: { containers: [{ name: 'c', image: 'i', resources: { requests: { cpu: '100m' } } }] },
+};
+const bestEffort: Pod = { metadata: { name: 'e', uid: 'e1' }, spec: { containers: [{ name: 'c', image: 'i' }] } };
+
+function world(cgroupRoot = '/') {
+  const groups = new Map<string, CgroupValues>();
+  const events: string[] = [];
+  let failure: Error | undefined;
+  const pods = new PodCgroups({
+    cgroups: {
+      exists: (path) => Promise.resolve(groups.has(path)),
+      create: async (path, values) => {
+        groups.set(path, { ...groups.get(path), ...values });
+        if (failure !== undefined) throw failure;
+      },
+      update: async (path, values) => {
+        if (failure !== undefined) throw failure;
+        groups.set(path, { ...groups.get(path), ...values });
+      },
+      remove: async (path) => {
+        groups.delete(path);
+      },
+      children: async (path) =>
+        [...groups.keys()]
+          .filter((key) => key.startsWith(`${path}/`) && !key.slice(path.length + 1).includes('/'))
+          .map((key) => key.slice(path.length + 1)),
+    },
+    cgroupRoot,
+    node: {
+      capacity: {},
+      allocatable: {},
+      forPods: { milliCpu: 1000, memoryBytes: 4096, pidsMax: 10, hugepages: [] },
+    },
+    machine: { cpuCount: 2, memoryBytes: 8192 },
+    enforceNodeAllocatable: ['pods'],
+    options: { cpuCfsQuota: true, cpuCfsQuotaPeriodMicros: 100_000, podPidsLimit: -1, hugepageSizes: [] },
+    event: (type, reason, message) => events.push(`${type} ${reason} ${message}`),
+    log: silentLogger,
+  });
+  return { pods, groups, events, fail: (err: Error | undefined) => (failure = err) };
+}
+
+describe('PodCgroups', () => {
+  it('makes the tree with its limits and says so on the node', async () => {
+    const { pods, groups, events } = world('/lab/n1');
+    await pods.ensureTree(signal);
+    expect(groups.get('/lab/n1/kubepods')).toEqual({
+      cpuShares: 1024,
+      memoryLimitBytes: 4096,
+      pidsMax: 10,
+      hugepageLimits: {},
+    });
+    expect(groups.get('/lab/n1/kubepods/besteffort')).toMatchObject({ cpuShares: 2 });
+    expect(events).toEqual(['Normal NodeAllocatableEnforced Updated Node Allocatable limit across pods']);
+  });
+
+  it('leaves the weight of a running class alone until its pods are known', async () => {
+    const { pods, groups } = world();
+    groups.set('/kubepods/burstable', { cpuShares: 500 });
+    await pods.ensureTree(signal);
+    expect(groups.get('/kubepods/burstable')).toMatchObject({ cpuShares: 500 });
+    await pods.updateQos([burstable, bestEffort]);
+    expect(groups.get('/kubepods/burstable')).toMatchObject({ cpuShares: 102 });
+  });
+
+  it('goes on without limits that cannot be set, with a warning', async () => {
+    const { pods, events, groups, fail } = world();
+    groups.set('/kubepods', {});
+    await pods.ensureTree(signal);
+    events.length = 0;
+    fail(new Error('Cannot write "4096": EBUSY'));
+    groups.set('/kubepods/burstable', {});
+    await expect(pods.ensureTree(signal)).rejects.toThrow('EBUSY'); // making groups must work
+    expect(events).toEqual([]);
+  });
+
+  it('makes a pod its group once, and finds it again by uid', async () => {
+    const { pods, groups } = world();
+    await pods.ensureTree(signal);
+    await pods.ensure(burstable, signal);
+    expect(pods.parentFor(burstable)).toBe('/kubepods/burstable/podb1');
+    expect(groups.get('/kubepods/burstable/podb1')).toMatchObject({ cpuShares: 102 });
+    groups.set('/kubepods/burstable/podb1', { cpuShares: 7 });
+    await pods.ensure(burstable, signal);
+    expect(groups.get('/kubepods/burstable/podb1')).toEqual({ cpuShares: 7 });
+    await pods.ensure(bestEffort, signal);
+    expect((await pods.list()).toSorted()).toEqual(['b1', 'e1']);
+  });
+
+  it('takes a half-made group back', async () => {
+    const { pods, groups, fail } = world();
+    fail(new Error('EINVAL'));
+    await expect(pods.ensure(burstable, signal)).rejects.toThrow(/failed to ensure that the pod: b1 cgroups exist/);
+    expect(groups.has('/kubepods/burstable/podb1')).toBe(false);
+  });
+
+  it('removes a pod from whichever class it was in', async () => {
+    const { pods, groups } = world();
+    await pods.ensure(bestEffort, signal);
+    await pods.remove('e1', signal);
+    await pods.remove('unknown', signal);
+    expect(groups.has('/kubepods/besteffort/pode1')).toBe(false);
+  });
+
+  it('writes the weight of a class only when it changed', async () => {
+    const { pods, fail } = world();
+    await pods.updateQos([burstable]);
+    fail(new Error('must not be called'));
+    await expect(pods.updateQos([burstable])).resolves.toBeUndefined();
+    await expect(pods.updateQos([])).rejects.toThrow('must not be called');
+  });
+});

@@ -1,0 +1,286 @@
+import { describe, expect, it } from 'vitest';
+import type {
+  Container,
+  Pod,
+  PodSecurityContext,
+  PodSpec,
+  SecurityContext,
+} from '../../../objects/generated/core-v1.ts';
+import { refuseAppArmor, refuseSysctls, refuseUserNamespaces } from './admit-security.ts';
+import {
+  type ImageUser,
+  SecurityContextError,
+  computeSandboxSecurityContext,
+  computeSandboxSysctls,
+  computeSecurityContext,
+} from './security.ts';
+
+const options = { seccompDefault: false, seccompRoot: '/var/lib/kubelet/seccomp', thermalThrottlePaths: [] };
+const root: ImageUser = { uid: undefined, username: '' };
+
+const container = (securityContext?: SecurityContext): Container => ({ name: 'c', image: 'i', securityContext });
+const pod = (spec: Partial<PodSpec> = {}, annotations: Record<string, string> = {}): Pod => ({
+  metadata: { name: 'p', namespace: 'ns', uid: 'u1', annotations },
+  spec: { containers: [container()], ...spec },
+});
+const withPod = (securityContext: PodSecurityContext): Pod => pod({ securityContext });
+
+describe('computeSecurityContext', () => {
+  it('of a plain container', () => {
+    expect(computeSecurityContext(pod(), container(), root, options)).toMatchObject({
+      privileged: false,
+      readonly_rootfs: false,
+      no_new_privs: false,
+      capabilities: { add_capabilities: [], drop_capabilities: [] },
+      namespace_options: { network: 'POD', ipc: 'POD', pid: 'CONTAINER', userns_options: { mode: 'NODE' } },
+      run_as_user: { value: 0 },
+      supplemental_groups: [],
+      supplemental_groups_policy: 'Merge',
+      seccomp: { profile_type: 'Unconfined' },
+      readonly_paths: ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc/sysrq-trigger'],
+    });
+  });
+
+  it.each([
+    { name: 'the container over the pod', own: { runAsUser: 5 }, image: root, want: { run_as_user: { value: 5 } } },
+    { name: 'the pod over the image', own: {}, image: { uid: 9, username: '' }, want: { run_as_user: { value: 7 } } },
+  ])('takes the user of $name', ({ own, image, want }) => {
+    expect(computeSecurityContext(withPod({ runAsUser: 7 }), container(own), image, options)).toMatchObject(want);
+  });
+
+  it.each([
+    { image: { uid: 9, username: '' }, want: { run_as_user: { value: 9 } } },
+    { image: { uid: undefined, username: 'nginx' }, want: { run_as_username: 'nginx' } },
+  ])('takes the user of the image: $image', ({ image, want }) => {
+    expect(computeSecurityContext(pod(), container(), image, options)).toMatchObject(want);
+  });
+
+  it('passes on what the pod sets', () => {
+    const own = computeSecurityContext(
+      withPod({
+        fsGroup: 1,
+        supplementalGroups: [2, 3],
+        supplementalGroupsPolicy: 'Strict',
+        runAsGroup: 4,
+        seLinuxOptions: { level: 's0' },
+        seccompProfile: { type: 'RuntimeDefault' },
+      }),
+      container({
+        privileged: true,
+        readOnlyRootFilesystem: true,
+        allowPrivilegeEscalation: false,
+        capabilities: { add: ['NET_ADMIN'], drop: ['ALL'] },
+        procMount: 'Unmasked',
+      }),
+      root,
+      { ...options, volumeGroups: [8], thermalThrottlePaths: ['/sys/devices/system/cpu/cpu0/thermal_throttle'] },
+    );
+    expect(own).toMatchObject({
+      privileged: true,
+      readonly_rootfs: true,
+      no_new_privs: true,
+      capabilities: { add_capabilities: ['NET_ADMIN'], drop_capabilities: ['ALL'] },
+      run_as_group: { value: 4 },
+      supplemental_groups: [1, 2, 3, 8],
+      supplemental_groups_policy: 'Strict',
+      selinux_options: { user: '', role: '', type: '', level: 's0' },
+      seccomp: { profile_type: 'RuntimeDefault' },
+      masked_paths: [],
+      readonly_paths: [],
+    });
+  });
+
+  it('masks what the machine has beside /proc', () => {
+    const thermalThrottlePaths = ['/sys/devices/system/cpu/cpu0/thermal_throttle'];
+    const { masked_paths } = computeSecurityContext(pod(), container(), root, { ...options, thermalThrottlePaths });
+    expect(masked_paths).toHaveLength(13);
+    expect(masked_paths).toContain('/proc/kcore');
+    expect(masked_paths).toContain(thermalThrottlePaths[0]);
+  });
+
+  it.each([
+    { spec: { hostNetwork: true, hostIPC: true, hostPID: true }, want: { network: 'NODE', ipc: 'NODE', pid: 'NODE' } },
+    { spec: { shareProcessNamespace: true }, want: { network: 'POD', ipc: 'POD', pid: 'POD' } },
+    { spec: {}, target: 'abc', want: { network: 'POD', ipc: 'POD', pid: 'TARGET', target_id: 'abc' } },
+    { spec: { hostPID: true }, target: 'abc', want: { network: 'POD', ipc: 'POD', pid: 'NODE' } },
+  ])('namespaces of $spec', ({ spec, target, want }) => {
+    const { namespace_options } = computeSecurityContext(pod(spec), container(), root, {
+      ...options,
+      targetContainerId: target,
+    });
+    expect(namespace_options).toEqual({ ...want, userns_options: { mode: 'NODE' } });
+  });
+
+  it.each([
+    { profile: undefined, byDefault: true, want: { profile_type: 'RuntimeDefault' } },
+    { profile: { type: 'Unconfined' }, byDefault: true, want: { profile_type: 'Unconfined' } },
+    {
+      profile: { type: 'Localhost', localhostProfile: 'a/b.json' },
+      byDefault: false,
+      want: { profile_type: 'Localhost', localhost_ref: '/var/lib/kubelet/seccomp/a/b.json' },
+    },
+  ])('seccomp of $profile', ({ profile, byDefault, want }) => {
+    const own = computeSecurityContext(pod(), container({ seccompProfile: profile }), root, {
+      ...options,
+      seccompDefault: byDefault,
+    });
+    expect(own.seccomp).toEqual(want);
+  });
+
+  it.each([
+    {
+      name: 'the container field first',
+      own: { appArmorProfile: { type: 'Localhost', localhostProfile: 'mine' } },
+      want: { apparmor: { profile_type: 'Localhost', localhost_ref: 'mine' }, apparmor_profile: 'localhost/mine' },
+    },
+    {
+      name: 'then the annotation',
+      own: {},
+      annotations: { 'container.apparmor.security.beta.kubernetes.io/c': 'runtime/default' },
+      want: { apparmor: { profile_type: 'RuntimeDefault' }, apparmor_profile: 'runtime/default' },
+    },
+    {
+      name: 'then the pod field',
+      own: {},
+      want: { apparmor: { profile_type: 'Unconfined' }, apparmor_profile: 'unconfined' },
+    },
+  ])('AppArmor: $name', ({ own, annotations, want }) => {
+    const subject = pod({ securityContext: { appArmorProfile: { type: 'Unconfined' } } }, annotations);
+    expect(computeSecurityContext(subject, container(own), root, options)).toMatchObject(want);
+  });
+
+  it('leaves AppArmor out when nobody asks', () => {
+    expect(computeSecurityContext(pod(), container(), root, options)).not.toHaveProperty('apparmor');
+  });
+
+  const where = '(pod: "p_ns(u1)", container: c)';
+  it.each([
+    {
+      name: 'an explicit root',
+      own: { runAsUser: 0 },
+      image: root,
+      want: `container's runAsUser breaks non-root policy ${where}`,
+    },
+    {
+      name: 'an image with a named user',
+      own: {},
+      image: { uid: undefined, username: 'nginx' },
+      want: `container has runAsNonRoot and image has non-numeric user (nginx), cannot verify user is non-root ${where}`,
+    },
+    {
+      name: 'an image without a user',
+      own: {},
+      image: root,
+      want: `container has runAsNonRoot and image will run as root ${where}`,
+    },
+    {
+      name: 'an image of root',
+      own: {},
+      image: { uid: 0, username: '' },
+      want: `container has runAsNonRoot and image will run as root ${where}`,
+    },
+  ])('runAsNonRoot refuses $name', ({ own, image, want }) => {
+    const compute = (): unknown =>
+      computeSecurityContext(withPod({ runAsNonRoot: true }), container(own), image, options);
+    expect(compute).toThrow(new SecurityContextError(want));
+  });
+
+  it.each([
+    { name: 'a user of the pod', own: { runAsUser: 5 }, image: root },
+    { name: 'a user of the image', own: {}, image: { uid: 5, username: '' } },
+    { name: 'a container that opts out', own: { runAsNonRoot: false }, image: root },
+  ])('runAsNonRoot takes $name', ({ own, image }) => {
+    expect(
+      computeSecurityContext(withPod({ runAsNonRoot: true }), container(own), image, options).run_as_user,
+    ).toBeDefined();
+  });
+
+  it.each([
+    { own: { seccompProfile: { type: 'Localhost' } }, want: /localhostProfile must be set if seccompProfile/ },
+    {
+      own: { seccompProfile: { type: 'Localhost', localhostProfile: '../../etc/passwd' } },
+      want: /Cannot use seccomp profile/,
+    },
+    { own: { appArmorProfile: { type: 'Localhost' } }, want: /localhostProfile must be set if appArmorProfile/ },
+  ])('refuses $own', ({ own, want }) => {
+    expect(() => computeSecurityContext(pod(), container(own), root, options)).toThrow(want);
+  });
+
+  it('refuses user namespaces by name', () => {
+    expect(() => computeSecurityContext(pod({ hostUsers: false }), container(), root, options)).toThrow(
+      /hostUsers: false/,
+    );
+    expect(refuseUserNamespaces(pod({ hostUsers: false }))?.reason).toBe('PodFeatureUnsupported');
+    expect(refuseUserNamespaces(pod({ hostUsers: true }))).toBeUndefined();
+  });
+});
+
+describe('the sandbox', () => {
+  it('is privileged when any container is, and confined by default whatever the pod says', () => {
+    const subject = pod({
+      initContainers: [container({ privileged: true })],
+      securityContext: { runAsUser: 3, runAsGroup: 4, fsGroup: 5, seccompProfile: { type: 'Unconfined' } },
+    });
+    expect(computeSandboxSecurityContext(subject)).toMatchObject({
+      privileged: true,
+      run_as_user: { value: 3 },
+      run_as_group: { value: 4 },
+      supplemental_groups: [5],
+      seccomp: { profile_type: 'RuntimeDefault' },
+    });
+  });
+
+  it('takes kernel parameters with dots', () => {
+    const sysctls = [{ name: 'net/core/somaxconn', value: '1' }];
+    expect(computeSandboxSysctls(withPod({ sysctls }))).toEqual({ 'net.core.somaxconn': '1' });
+    expect(computeSandboxSysctls(pod())).toEqual({});
+  });
+});
+
+describe('refuseSysctls', () => {
+  const node = { allowedUnsafe: ['net.core.*', 'kernel.msgmax'], kernelRelease: '6.1.0-9-amd64' };
+  const ask = (name: string, spec: Partial<PodSpec> = {}): Pod =>
+    pod({ ...spec, securityContext: { sysctls: [{ name, value: '1' }] } });
+
+  it.each(['net.ipv4.tcp_syncookies', 'net/ipv4/tcp_rmem', 'net.core.somaxconn', 'kernel.msgmax'])(
+    'takes %s',
+    (name) => {
+      expect(refuseSysctls(ask(name), node)).toBeUndefined();
+    },
+  );
+
+  it.each([
+    { name: 'kernel.shmmax', want: 'forbidden sysctl: "kernel.shmmax" not allowlisted' },
+    { name: 'vm.swappiness', want: 'forbidden sysctl: "vm.swappiness" not allowlisted' },
+    {
+      name: 'net.core.somaxconn',
+      spec: { hostNetwork: true },
+      want: 'forbidden sysctl: "net.core.somaxconn" not allowed with host Net enabled',
+    },
+    {
+      name: 'kernel.msgmax',
+      spec: { hostIPC: true },
+      want: 'forbidden sysctl: "kernel.msgmax" not allowed with host IPC enabled',
+    },
+  ])('refuses $name with $spec', ({ name, spec, want }) => {
+    expect(refuseSysctls(ask(name, spec), node)).toEqual({ reason: 'SysctlForbidden', message: want });
+  });
+
+  it('knows since when a parameter is safe', () => {
+    const old = { ...node, kernelRelease: '4.14.0' };
+    expect(refuseSysctls(ask('net.ipv4.tcp_rmem'), old)?.reason).toBe('SysctlForbidden');
+    expect(refuseSysctls(ask('net.ipv4.tcp_fin_timeout'), old)).toBeUndefined();
+  });
+});
+
+describe('refuseAppArmor', () => {
+  it.each([
+    { type: 'RuntimeDefault', isEnabled: false, want: 'AppArmor' },
+    { type: 'Localhost', isEnabled: false, want: 'AppArmor' },
+    { type: 'Unconfined', isEnabled: false, want: undefined },
+    { type: 'RuntimeDefault', isEnabled: true, want: undefined },
+  ])('$type where AppArmor is $isEnabled', ({ type, isEnabled, want }) => {
+    const subject = pod({ containers: [container({ appArmorProfile: { type } })] });
+    expect(refuseAppArmor(subject, { isAppArmorEnabled: isEnabled })?.reason).toBe(want);
+  });
+});

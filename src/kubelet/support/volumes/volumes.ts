@@ -1,0 +1,381 @@
+/**
+ * The volumes of this node's pods: what containers find mounted.
+ *
+ * Owns `<root>/pods/<uid>` with everything in it, and the mounts below it. Promises: mounting is idempotent and adopts
+ * what an earlier kubelet made; projected content follows the API while the pod runs, whole sets at a time; a pod's
+ * volumes are worked on by one hand at a time, and a stuck one holds up its pod alone; taking down never deletes
+ * across a mount point and leaves nothing. Needs the objects and tokens from the API, and the mounts adapter; retries
+ * and back-off are the caller's.
+ */
+import { createHash } from 'node:crypto';
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Clock } from '../../../base/clock.ts';
+import { withDeadline } from '../../../base/deadline.ts';
+import { describeError } from '../../../base/errors.ts';
+import { KeyedRunner } from '../../../base/keyed-runner.ts';
+import type { Logger } from '../../../base/logger.ts';
+import { Semaphore } from '../../../base/semaphore.ts';
+import type { Pod, Volume } from '../../../objects/generated/core-v1.ts';
+import { memoryBytesOf, parseResources } from '../../../objects/resource-list.ts';
+import { podKey, uidOf } from '../../pod-model.ts';
+import { type PayloadSources, fetchPayload, payloadDigest } from './fetch-payload.ts';
+import { checkHostPath } from './host-path.ts';
+import { nestedMountPoints } from './nested-mounts.ts';
+import { type IssuedToken, ServiceAccountTokens, type TokenWish } from './service-account-tokens.ts';
+import { tmpfsSizeBytes } from './tmpfs-size.ts';
+import {
+  type VolumeKind,
+  isProjectedKind,
+  referencedObjects,
+  selectUnsupportedVolume,
+  usedVolumes,
+  volumeKind,
+} from './volume-kinds.ts';
+import { VolumePaths, isPodUid, isVolumeName, kindOfDirectory } from './volume-paths.ts';
+import {
+  type Medium,
+  type MountsNeed,
+  type PlaceOfVolume,
+  namesIn,
+  removeEmpty,
+  setUpEmptyDir,
+  setUpProjected,
+  tearDown,
+} from './volume-setup.ts';
+
+export type { PodFields } from './file-payload.ts';
+export type { IssuedToken, TokenWish } from './service-account-tokens.ts';
+
+export interface MountedVolume {
+  /** The path that containers mount (for hostPath the host's own). */
+  hostPath: string;
+  /** Containers may not write, whatever their volumeMount says. */
+  readOnly: boolean;
+}
+
+export interface VolumesNeed extends Omit<PayloadSources, 'getToken'> {
+  rootDir: string;
+  /** How often content is compared with the API without being told of a change, in ms (`syncFrequency`). */
+  syncFrequencyMs: number;
+  clock: Clock;
+  log: Logger;
+  event(pod: Pod, type: 'Normal' | 'Warning', reason: string, message: string): void;
+  /** The newest state of a pod; undefined when it is not wanted any more. */
+  getPod(uid: string): Pod | undefined;
+  requestToken(wish: TokenWish, signal: AbortSignal): Promise<IssuedToken>;
+  mounts: MountsNeed;
+  /** What pods may use of the node. */
+  nodeAllocatable(): Record<string, string>;
+}
+
+/** A hostPath on a dead network mount never answers; its pod waits this long for it each time. */
+const hostPathDeadlineMs = 30_000;
+/** Volumes whose files are written at one time; each holds a few descriptors open. */
+const writersMax = 16;
+/** Pods whose content is compared at one time. */
+const refreshesMax = 4;
+
+interface MountedPod {
+  /** Digest of what each projected volume shows, as far as we wrote it or found it. */
+  digests: Map<string, string>;
+}
+
+export class Volumes {
+  readonly #need: VolumesNeed;
+  readonly #paths: VolumePaths;
+  readonly #tokens: ServiceAccountTokens;
+  readonly #sources: PayloadSources;
+  readonly #mounted = new Map<string, MountedPod>();
+  readonly #turns = new Map<string, Promise<void>>();
+  readonly #writers = new Semaphore(writersMax);
+  readonly #refreshes = new Semaphore(refreshesMax);
+  readonly #refresher = new KeyedRunner((uid) => this.#refresh(uid));
+  /** Uids whose files are to be compared on disk too, not just with what we remember. */
+  readonly #toVerify = new Set<string>();
+  #running: AbortSignal | undefined;
+
+  constructor(need: VolumesNeed) {
+    this.#need = need;
+    this.#paths = new VolumePaths(need.rootDir);
+    this.#tokens = new ServiceAccountTokens(need);
+    this.#sources = {
+      getConfigMap: (namespace, name, signal) => need.getConfigMap(namespace, name, signal),
+      getSecret: (namespace, name, signal) => need.getSecret(namespace, name, signal),
+      podFields: (pod) => need.podFields(pod),
+      getToken: (wish, signal) => this.#tokens.get(wish, signal),
+    };
+  }
+
+  /** Makes the root directory, and makes mounts below it visible to containers that ask for propagation. */
+  async prepareRoot(signal: AbortSignal): Promise<void> {
+    await this.#need.mounts.ensureShared(this.#need.rootDir, signal);
+    await mkdir(this.#paths.pods, { recursive: true, mode: 0o750 });
+    await mkdir(join(this.#need.rootDir, 'plugins'), { recursive: true, mode: 0o750 });
+  }
+
+  /** Keeps projected content and tokens of mounted pods fresh until `signal` aborts. */
+  async run(signal: AbortSignal): Promise<void> {
+    this.#running = signal;
+    while (!signal.aborted) {
+      await this.#need.clock.sleep(this.#need.syncFrequencyMs, signal);
+      if (signal.aborted) break;
+      for (const [uid, { digests }] of this.#mounted) {
+        if (digests.size === 0) continue;
+        this.#toVerify.add(uid);
+        this.#refresher.mark(uid);
+      }
+    }
+    await this.#refresher.whenIdle();
+    this.#running = undefined;
+  }
+
+  /** An object changed, appeared or went: volumes of running pods that show it are brought up to date. */
+  markObject(kind: 'ConfigMap' | 'Secret', namespace: string, name: string): void {
+    for (const uid of this.#mounted.keys()) {
+      const pod = this.#need.getPod(uid);
+      if (pod === undefined || (pod.metadata.namespace ?? 'default') !== namespace) continue;
+      const isShown = usedVolumes(pod)
+        .flatMap(referencedObjects)
+        .some((ref) => ref.kind === kind && ref.name === name);
+      if (isShown) this.markPod(uid);
+    }
+  }
+
+  /** The pod's own fields changed. */
+  markPod(uid: string): void {
+    if (this.#running !== undefined && this.#mounted.has(uid)) this.#refresher.mark(uid);
+  }
+
+  /** Names the first volume that this node cannot serve; undefined when it can serve all. */
+  refused(pod: Pod): string | undefined {
+    return selectUnsupportedVolume(pod);
+  }
+
+  /**
+   * Sets up every volume that some container mounts; what is set up is brought up to date.
+   *
+   * @returns the volumes by their name in the pod
+   * @throws {Error} naming all that could not be set up; each has had its `FailedMount` event
+   */
+  async mount(pod: Pod, signal: AbortSignal): Promise<ReadonlyMap<string, MountedVolume>> {
+    const uid = uidOf(pod);
+    return await this.#inTurn(uid, async () => {
+      signal.throwIfAborted();
+      const known = this.#mounted.get(uid) ?? { digests: new Map() };
+      this.#mounted.set(uid, known);
+      const mounted = new Map<string, MountedVolume>();
+      const failed = new Map<string, unknown>();
+      await Promise.all(
+        usedVolumes(pod).map(async (volume) => {
+          try {
+            mounted.set(volume.name, await this.#setUp(pod, volume, known, signal));
+          } catch (err) {
+            failed.set(volume.name, err);
+          }
+        }),
+      );
+      signal.throwIfAborted();
+      for (const [name, err] of failed) this.#reportFailure(pod, name, err);
+      if (failed.size > 0) throw mountError(failed);
+      return mounted;
+    });
+  }
+
+  #reportFailure(pod: Pod, volume: string, err: unknown): void {
+    const message = `MountVolume.SetUp failed for volume "${volume}" : ${describeError(err)}`;
+    this.#need.event(pod, 'Warning', 'FailedMount', message);
+  }
+
+  async #setUp(pod: Pod, volume: Volume, known: MountedPod, signal: AbortSignal): Promise<MountedVolume> {
+    const kind = volumeKind(volume);
+    if (kind === undefined) throw new Error(selectUnsupportedVolume(pod) ?? 'no volume plugin matched');
+    if (kind === 'host-path') return await this.#setUpHostPath(volume, signal);
+    const place = { uid: uidOf(pod), kind, name: volume.name };
+    if (isProjectedKind(kind)) await this.#project(pod, volume, place, known, signal);
+    else {
+      const options = { medium: this.#mediumOf(pod, volume, kind), fsGroup: pod.spec.securityContext?.fsGroup };
+      await this.#writers.with(signal, () => setUpEmptyDir(place, options, this.#hands, signal));
+    }
+    return { hostPath: this.#paths.volume(place.uid, kind, volume.name), readOnly: isProjectedKind(kind) };
+  }
+
+  async #setUpHostPath(volume: Volume, signal: AbortSignal): Promise<MountedVolume> {
+    const source = volume.hostPath ?? { path: '' };
+    const { clock, mounts } = this.#need;
+    await withDeadline(`Looking at hostPath "${source.path}"`, hostPathDeadlineMs, clock, signal, (inner) =>
+      checkHostPath(source, (path) => mounts.modeOf(path, inner)),
+    );
+    return { hostPath: source.path, readOnly: false };
+  }
+
+  async #project(
+    pod: Pod,
+    volume: Volume,
+    place: PlaceOfVolume,
+    known: MountedPod,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const payload = await fetchPayload(pod, volume, this.#sources, signal);
+    const nested = nestedMountPoints(pod, volume.name);
+    const digest = createHash('sha256').update(payloadDigest(payload)).update(JSON.stringify(nested)).digest('base64');
+    if (known.digests.get(volume.name) === digest) return; // nothing new, and nobody else writes there
+    await this.#writers.with(signal, () => {
+      return setUpProjected(
+        place,
+        {
+          payload,
+          nested,
+          medium: this.#mediumOf(pod, volume, place.kind),
+          fsGroup: pod.spec.securityContext?.fsGroup,
+          nowMs: this.#need.clock.nowMs(),
+        },
+        this.#hands,
+        signal,
+      );
+    });
+    known.digests.set(volume.name, digest);
+  }
+
+  /** configMaps lie on disk; secrets, tokens and a pod's own fields only in memory. */
+  #mediumOf(pod: Pod, volume: Volume, kind: VolumeKind): Medium {
+    const isInMemory = kind === 'empty-dir' ? volume.emptyDir?.medium === 'Memory' : kind !== 'configmap';
+    const medium = volume.emptyDir?.medium ?? '';
+    if (kind === 'empty-dir' && medium !== '' && medium !== 'Memory')
+      throw new Error(`unknown storage medium "${medium}"`);
+    if (!isInMemory) return 'disk';
+    const nodeBytes = memoryBytesOf(parseResources(this.#need.nodeAllocatable()));
+    return { memoryBytes: tmpfsSizeBytes(pod, nodeBytes, volume.emptyDir?.sizeLimit) };
+  }
+
+  get #hands(): { paths: VolumePaths; mounts: MountsNeed } {
+    return { paths: this.#paths, mounts: this.#need.mounts };
+  }
+
+  /** Never rejects: the runner counts on it. */
+  async #refresh(uid: string): Promise<void> {
+    const signal = this.#running;
+    if (signal === undefined || signal.aborted) return;
+    try {
+      // The turn first: a pod that waits for its own stuck mount takes no place from the others.
+      await this.#inTurn(uid, () => this.#refreshes.with(signal, () => this.#refreshInTurn(uid, signal)));
+    } catch (err) {
+      if (!signal.aborted) this.#need.log.warn({ err, uid }, 'cannot refresh the volumes of a pod, will retry');
+    }
+  }
+
+  async #refreshInTurn(uid: string, signal: AbortSignal): Promise<void> {
+    const pod = this.#need.getPod(uid);
+    const known = this.#mounted.get(uid);
+    if (pod === undefined || known === undefined) return;
+    const isVerifying = this.#toVerify.delete(uid);
+    for (const volume of usedVolumes(pod)) {
+      const kind = volumeKind(volume);
+      if (kind === undefined || !isProjectedKind(kind) || !known.digests.has(volume.name)) continue;
+      const digests = isVerifying ? new Map<string, string>() : known.digests;
+      try {
+        await this.#project(pod, volume, { uid, kind, name: volume.name }, { digests }, signal);
+        known.digests.set(volume.name, digests.get(volume.name) ?? '');
+      } catch (err) {
+        if (signal.aborted) return;
+        this.#reportFailure(pod, volume.name, err);
+        this.#need.log.warn(
+          { err, pod: podKey(pod), uid, volume: volume.name },
+          'cannot bring a volume up to date, its old content stays',
+        );
+      }
+    }
+  }
+
+  /**
+   * Takes down all volumes of a pod, known or found on disk, sub paths first. Success when nothing is there.
+   * @throws {Error} naming the first volume that stays; the others are taken down nevertheless
+   */
+  async unmount(uid: string, signal: AbortSignal): Promise<void> {
+    await this.#inTurn(uid, async () => {
+      const failures: unknown[] = [];
+      const held = new Set<string>(); // volumes of which a part is still bound elsewhere
+      for (const name of await namesIn(this.#paths.subPaths(uid))) {
+        try {
+          await this.#need.mounts.removeSubPathBinds(join(this.#paths.subPaths(uid), name), signal);
+        } catch (cause) {
+          held.add(name);
+          failures.push(new Error(`error cleaning subPath mounts for volume "${name}"`, { cause }));
+        }
+      }
+      if (held.size === 0) await removeEmpty(this.#paths.subPaths(uid));
+      for (const directory of await namesIn(this.#paths.volumes(uid))) {
+        for (const name of await namesIn(join(this.#paths.volumes(uid), directory))) {
+          if (!held.has(name)) await this.#tearDown(uid, directory, name, signal).catch((err) => failures.push(err));
+        }
+      }
+      if (failures.length > 0) throw failures[0];
+      this.#mounted.delete(uid);
+      this.#toVerify.delete(uid);
+      this.#tokens.forget(uid);
+    });
+  }
+
+  async #tearDown(uid: string, directory: string, name: string, signal: AbortSignal): Promise<void> {
+    const kind = kindOfDirectory(directory);
+    try {
+      if (kind !== undefined && isVolumeName(name)) await tearDown({ uid, kind, name }, this.#hands, signal);
+      // Of another kubelet's volume we take what is empty; its data and its mounts are not ours to judge.
+      else await this.#need.mounts.removeEmptyDirectories(join(this.#paths.volumes(uid), directory, name), signal);
+    } catch (cause) {
+      throw new Error(`UnmountVolume.TearDown failed for volume "${name}" (${directory}) of pod "${uid}"`, { cause });
+    }
+  }
+
+  /** Uids that have a directory below the root. */
+  async orphans(): Promise<string[]> {
+    return (await namesIn(this.#paths.pods)).filter(isPodUid);
+  }
+
+  /** Makes the directories that every pod has. */
+  async ensurePodDirs(uid: string): Promise<void> {
+    try {
+      for (const directory of [this.#paths.volumes(uid), join(this.#paths.podDir(uid), 'plugins')]) {
+        await mkdir(directory, { recursive: true, mode: 0o750 });
+      }
+    } catch (cause) {
+      throw new Error('error making pod data directories', { cause });
+    }
+  }
+
+  /** Removes what is left of a pod whose volumes are down. Refuses while a volume holds a file or a mount. */
+  async removePodDir(uid: string, signal: AbortSignal): Promise<void> {
+    await this.#inTurn(uid, async () => {
+      const { mounts } = this.#need;
+      await mounts.removeEmptyDirectories(this.#paths.volumes(uid), signal);
+      for (const name of await namesIn(this.#paths.subPaths(uid))) {
+        await mounts.removeSubPathBinds(join(this.#paths.subPaths(uid), name), signal);
+      }
+      await mounts.removeTree(this.#paths.podDir(uid), signal);
+    });
+  }
+
+  /** One hand at a time for each pod, in the order of asking. */
+  async #inTurn<T>(uid: string, work: () => Promise<T>): Promise<T> {
+    const mine = (this.#turns.get(uid) ?? Promise.resolve()).then(work);
+    const settled = mine.then(
+      () => {},
+      () => {}, // the caller gets it from `mine`
+    );
+    this.#turns.set(uid, settled);
+    try {
+      return await mine;
+    } finally {
+      if (this.#turns.get(uid) === settled) this.#turns.delete(uid);
+    }
+  }
+}
+
+function mountError(failed: ReadonlyMap<string, unknown>): Error {
+  const [cause] = failed.values();
+  const names = [...failed.keys()].toSorted().join(' ');
+  return new Error(
+    `Unable to attach or mount volumes: unmounted volumes=[${names}], unattached volumes=[], failed to process volumes=[]`,
+    { cause },
+  );
+}

@@ -1,0 +1,144 @@
+import type { Clock } from '../base/clock.ts';
+import { describeError } from '../base/errors.ts';
+import type { Logger } from '../base/logger.ts';
+import { runTogether } from '../base/run-together.ts';
+import type { Service } from '../objects/generated/core-v1.ts';
+import type { EndpointSlice } from '../objects/generated/discovery-v1.ts';
+import type { ServiceSink } from './collect/service-collector.ts';
+import { ServiceTracker } from './collect/service-tracker.ts';
+import { type Installer, PartialSyncError } from './install/installer.ts';
+import type { ProxyMetrics } from './metrics.ts';
+import type { IpFamily, NodeFacts, ServiceState } from './proxy-model.ts';
+import type { ProxyHealth } from './serve/health.ts';
+import { type ServiceHealthPorts, serviceHealths } from './serve/service-health-ports.ts';
+import { SyncRunner } from './sync-runner.ts';
+
+export interface FamilyProxyOptions {
+  family: IpFamily;
+  nodeName: string;
+  syncPeriodMs: number;
+  minSyncPeriodMs: number;
+}
+
+export interface FamilyProxyNeed {
+  installer: Installer;
+  node: () => NodeFacts;
+  health: ProxyHealth;
+  healthPorts: Pick<ServiceHealthPorts, 'update' | 'whenClosed'>;
+  /** Ends UDP flows to endpoints that are gone; called after a sync that touched a UDP Service. */
+  endStaleFlows: (services: ReadonlyMap<string, ServiceState>, signal: AbortSignal) => Promise<void>;
+  metrics: ProxyMetrics;
+  clock: Clock;
+  log: Logger;
+}
+
+const maxIntervalMs = 3_600_000;
+
+/**
+ * One IP family from events to kernel. Owns the tracker and the rhythm: nothing is installed before both lists are
+ * there; after that every change is installed as soon as the bounds allow, a failure is tried again.
+ */
+export class FamilyProxy implements ServiceSink {
+  readonly #options: FamilyProxyOptions;
+  readonly #need: FamilyProxyNeed;
+  readonly #tracker: ServiceTracker;
+  readonly #runner: SyncRunner;
+  /** Changed Services that no successful sync has covered yet. */
+  readonly #unsynced = new Set<string>();
+  /** When changes happened that wait for a sync, by Service: for the latency metric. */
+  readonly #changedAtMs = new Map<string, number>();
+  readonly #startedMs: number;
+  #hasSynced = false;
+  #mustSyncAll = true;
+
+  constructor(options: FamilyProxyOptions, need: FamilyProxyNeed) {
+    this.#options = options;
+    this.#need = need;
+    this.#tracker = new ServiceTracker(options.family, options.nodeName);
+    this.#startedMs = need.clock.nowMs();
+    this.#runner = new SyncRunner({ minIntervalMs: options.minSyncPeriodMs, maxIntervalMs, clock: need.clock });
+  }
+
+  onService(key: string, service: Service | undefined): void {
+    if (this.#tracker.setService(key, service)) this.#request('service');
+  }
+
+  onSlice(key: string, name: string, slice: EndpointSlice | undefined, changedAtMs: number | undefined): void {
+    if (!this.#tracker.setSlice(key, name, slice)) return;
+    if (slice === undefined) this.#changedAtMs.delete(key);
+    else if (changedAtMs !== undefined && changedAtMs > this.#startedMs && !this.#changedAtMs.has(key)) {
+      this.#changedAtMs.set(key, changedAtMs);
+    }
+    this.#request('endpoint');
+  }
+
+  onSynced(): void {
+    this.#hasSynced = true;
+    this.#runner.request();
+  }
+
+  /** Asks for all rules anew: the node has changed, or somebody removed them. */
+  resync(): void {
+    this.#mustSyncAll = true;
+    this.#need.health.queued(this.#options.family);
+    this.#runner.request();
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    const { installer, health, healthPorts } = this.#need;
+    health.updated(this.#options.family);
+    await runTogether(signal, [
+      (inner) => this.#runner.run((turn) => this.#sync(turn), inner),
+      (inner) => installer.watch(() => this.resync(), inner),
+    ]);
+    await healthPorts.whenClosed();
+  }
+
+  #request(kind: 'service' | 'endpoint'): void {
+    const { health, metrics, clock } = this.#need;
+    const { family } = this.#options;
+    metrics.changed(family, kind, clock.nowMs());
+    metrics.pending(family, this.#tracker.pending);
+    if (!this.#hasSynced) return;
+    health.queued(family);
+    this.#runner.request();
+  }
+
+  async #sync(signal: AbortSignal): Promise<{ retryMs?: number }> {
+    if (!this.#hasSynced) return {};
+    const { installer, node, health, healthPorts, metrics, clock, log } = this.#need;
+    const { family, syncPeriodMs, minSyncPeriodMs } = this.#options;
+    const startMs = clock.monotonicMs();
+    const taken = this.#tracker.take();
+    for (const key of taken.changed) this.#unsynced.add(key);
+    const touchesUdp = taken.touchesUdp || this.#mustSyncAll;
+    metrics.pending(family, this.#tracker.pending);
+    const services = this.#tracker.states;
+    const changed = this.#mustSyncAll ? 'all' : new Set(this.#unsynced);
+    const changedAt = [...this.#changedAtMs.values()];
+    this.#changedAtMs.clear();
+    this.#mustSyncAll = false;
+    try {
+      const report = await installer.sync({ services, changed, node: node() }, signal);
+      this.#unsynced.clear();
+      const durationMs = clock.monotonicMs() - startMs;
+      metrics.synced(family, report, durationMs, clock.nowMs());
+      for (const ms of changedAt) metrics.programmed(family, clock.nowMs() - ms);
+      health.updated(family);
+      const level = report.isFull ? 'info' : 'debug';
+      log[level]({ isFull: report.isFull, services: services.size, durationMs }, 'rules are in place');
+    } catch (err) {
+      if (signal.aborted) return {};
+      const isPartial = err instanceof PartialSyncError;
+      this.#mustSyncAll = true;
+      metrics.failed(family, isPartial);
+      // a full sync relies on nothing that somebody may have removed: it need not wait
+      const retryMs = isPartial ? minSyncPeriodMs : syncPeriodMs;
+      log.error({ reason: describeError(err), isPartial, retryMs }, 'cannot install the rules, will retry');
+      return { retryMs };
+    }
+    await healthPorts.update(serviceHealths(services.values()), signal);
+    if (touchesUdp) await this.#need.endStaleFlows(services, signal);
+    return {};
+  }
+}

@@ -1,0 +1,54 @@
+/** What the proxy is told, as the code uses it. `parse-proxy-config.ts` makes one of a file and flags. Types only. */
+
+export type ProxyMode = 'iptables';
+
+export type LocalDetection =
+  | { readonly mode: 'ClusterCIDR'; readonly clusterCidrs: readonly string[] }
+  | { readonly mode: 'NodeCIDR' }
+  | { readonly mode: 'BridgeInterface'; readonly bridgeInterface: string }
+  | { readonly mode: 'InterfaceNamePrefix'; readonly interfaceNamePrefix: string };
+
+export interface ListenAddress {
+  readonly host: string;
+  readonly port: number;
+}
+
+export interface ProxyConfig {
+  readonly mode: ProxyMode;
+  /** Empty: in-cluster credentials. */
+  readonly kubeconfig: string;
+  /** Queries per second and burst towards the API server. */
+  readonly clientQps: number;
+  readonly clientBurst: number;
+  /** Empty: the machine's name. */
+  readonly hostnameOverride: string;
+  /** A specific one is this node's address; `0.0.0.0` and `::` say nothing. */
+  readonly bindAddress: string;
+  /** Undefined: no health server. */
+  readonly healthz: ListenAddress | undefined;
+  readonly metrics: ListenAddress;
+  readonly bindAddressHardFail: boolean;
+  readonly masqueradeBit: number;
+  readonly masqueradeAll: boolean;
+  readonly localhostNodePorts: boolean;
+  readonly syncPeriodMs: number;
+  readonly minSyncPeriodMs: number;
+  readonly localDetection: LocalDetection;
+  /** CIDRs, or the single word `primary`; empty: every address of the node. */
+  readonly nodePortAddresses: readonly string[];
+  readonly oomScoreAdj: number;
+  readonly conntrack: ConntrackConfig;
+  readonly verbosity: number;
+}
+
+export interface ConntrackConfig {
+  /** 0: leave the kernel's limit alone. */
+  readonly maxPerCore: number;
+  readonly min: number;
+  /** Zero leaves the kernel's value, for all of these. */
+  readonly tcpEstablishedTimeoutMs: number;
+  readonly tcpCloseWaitTimeoutMs: number;
+  readonly udpTimeoutMs: number;
+  readonly udpStreamTimeoutMs: number;
+  readonly tcpBeLiberal: boolean;
+}

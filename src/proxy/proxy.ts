@@ -1,0 +1,186 @@
+/**
+ * kube-proxy: Services in the kernel of one node.
+ *
+ * Owns: the line collect (Services and EndpointSlices, as informers see them) → compute (pure: which endpoints, which
+ * rules) → install (a mode's way into the kernel), once per IP family, and the doors that tell how it goes.
+ * Promises: nothing is written before both lists are there; a change is in the kernel as soon as `minSyncPeriod`
+ * allows; what somebody else removes comes back within seconds; rules stay when the process ends.
+ * Needs: an API client, an installer per family, the conntrack table.
+ */
+import type { Clock } from '../base/clock.ts';
+import { describeError } from '../base/errors.ts';
+import type { Logger } from '../base/logger.ts';
+import { runTogether } from '../base/run-together.ts';
+import type { ApiClient } from '../client/api-client.ts';
+import type { OwnNode } from './collect/own-node.ts';
+import { ServiceCollector } from './collect/service-collector.ts';
+import { type UdpFlow, conntrackFamily, staleUdpFlows } from './compute/stale-flows.ts';
+import { FamilyProxy } from './family-proxy.ts';
+import type { Installer } from './install/installer.ts';
+import { ProxyMetrics } from './metrics.ts';
+import type { ListenAddress, ProxyConfig } from './proxy-config.ts';
+import { ProxyEvents } from './proxy-events.ts';
+import type { IpFamily, ServiceState } from './proxy-model.ts';
+import { ProxyHealth } from './serve/health.ts';
+import { runHttpListener } from './serve/http-listener.ts';
+import { answerHealth, answerMetrics } from './serve/proxy-servers.ts';
+import { ServiceHealthPorts } from './serve/service-health-ports.ts';
+
+export interface FlowTable {
+  udpFlows(family: 'ipv4' | 'ipv6', signal: AbortSignal): Promise<UdpFlow[]>;
+  deleteUdpFlow(family: 'ipv4' | 'ipv6', flow: UdpFlow, signal: AbortSignal): Promise<void>;
+}
+
+export interface ProxyNeed {
+  client: Pick<ApiClient, 'list' | 'watch' | 'create'>;
+  node: OwnNode;
+  /** One per family that this node serves. */
+  installers: ReadonlyMap<IpFamily, Installer>;
+  flows: FlowTable;
+  clock: Clock;
+  log: Logger;
+}
+
+/** How long NodePorts on "primary" addresses wait for the Node object before the first rules are written. */
+const nodeWaitMs = 30_000;
+const nodePollMs = 200;
+/** Stale flows ended after one sync; the rest goes with the next. */
+const staleFlowsMax = 1000;
+
+export class Proxy {
+  readonly #config: ProxyConfig;
+  readonly #nodeName: string;
+  readonly #need: ProxyNeed;
+  readonly #metrics = new ProxyMetrics();
+  readonly #health: ProxyHealth;
+  readonly #events: ProxyEvents;
+  #hasConntrack = true;
+
+  constructor(config: ProxyConfig, nodeName: string, need: ProxyNeed) {
+    this.#config = config;
+    this.#nodeName = nodeName;
+    this.#need = need;
+    this.#health = new ProxyHealth(config.syncPeriodMs, need.clock);
+    this.#events = new ProxyEvents({ client: need.client, nodeName, clock: need.clock, log: need.log });
+  }
+
+  /** Serves until `signal` aborts. The rules stay. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { client, node, clock, log } = this.#need;
+    const collector = new ServiceCollector({ client, clock, log: log.child({ room: 'collect' }) });
+    const proxies = [...this.#need.installers].map(([family, installer]) => this.#familyProxy(family, installer, signal));
+    for (const proxy of proxies) {
+      collector.addSink(proxy);
+      node.onChange(() => proxy.resync());
+    }
+    await runTogether(signal, [
+      (inner) => node.run(inner),
+      async (inner) => {
+        await this.#waitForNode(inner);
+        await collector.run(inner);
+      },
+      ...proxies.map((proxy) => (inner: AbortSignal) => proxy.run(inner)),
+      (inner) => this.#serve('metrics', this.#config.metrics, inner),
+      ...(this.#config.healthz === undefined
+        ? []
+        : [(inner: AbortSignal) => this.#serve('healthz', this.#config.healthz, inner)]),
+      (inner) => this.#announce(inner),
+    ]);
+  }
+
+  #familyProxy(family: IpFamily, installer: Installer, signal: AbortSignal): FamilyProxy {
+    const { node, clock } = this.#need;
+    const { syncPeriodMs, minSyncPeriodMs } = this.#config;
+    const log = this.#need.log.child({ family });
+    const healthPorts = new ServiceHealthPorts({
+      family,
+      isProxyHealthy: () => this.#health.isHealthy,
+      onFailure: ({ namespace, name, port }, reason) => {
+        // `report` handles its failures itself
+        void this.#events.report(
+          {
+            regarding: { apiVersion: 'v1', kind: 'Service', namespace, name },
+            type: 'Warning',
+            reason: 'FailedToStartServiceHealthcheck',
+            action: 'Listen',
+            note: `node ${this.#nodeName} failed to start healthcheck "${namespace}/${name}" on port ${port}: ${reason}`,
+          },
+          signal,
+        );
+      },
+      clock,
+      log,
+    });
+    return new FamilyProxy(
+      { family, nodeName: this.#nodeName, syncPeriodMs, minSyncPeriodMs },
+      {
+        installer,
+        node: () => node.facts(family),
+        health: this.#health,
+        healthPorts,
+        endStaleFlows: (services, inner) => this.#endStaleFlows(family, services, inner),
+        metrics: this.#metrics,
+        clock,
+        log,
+      },
+    );
+  }
+
+  async #serve(name: 'healthz' | 'metrics', address: ListenAddress | undefined, signal: AbortSignal): Promise<void> {
+    if (address === undefined) return;
+    const { node, clock, log } = this.#need;
+    const metrics = this.#metrics;
+    const answer =
+      name === 'healthz'
+        ? answerHealth({ health: this.#health, metrics, isNodeEligible: () => node.isEligible })
+        : answerMetrics({ metrics, mode: this.#config.mode, config: this.#config });
+    const isHardFail = this.#config.bindAddressHardFail;
+    await runHttpListener({ name, ...address, answer, isHardFail, clock, log }, signal);
+  }
+
+  async #announce(signal: AbortSignal): Promise<void> {
+    const regarding = this.#events.nodeReference;
+    await this.#events.report({ regarding, type: 'Normal', reason: 'Starting', action: 'StartKubeProxy', note: '' }, signal);
+    // the other parts go on until they are stopped: ending here would stop them
+    await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
+  }
+
+  /** Only NodePorts on "primary" addresses cannot do without the Node object. */
+  async #waitForNode(signal: AbortSignal): Promise<void> {
+    const { node, clock, log } = this.#need;
+    if (this.#config.nodePortAddresses[0] !== 'primary') return;
+    const endMs = clock.monotonicMs() + nodeWaitMs;
+    while (node.ips.length === 0 && !signal.aborted) {
+      if (clock.monotonicMs() >= endMs) {
+        log.warn({ node: this.#nodeName }, 'the Node object has no addresses yet, NodePorts answer on all until it has');
+        return;
+      }
+      await clock.sleep(nodePollMs, signal);
+    }
+  }
+
+  async #endStaleFlows(
+    family: IpFamily,
+    services: ReadonlyMap<string, ServiceState>,
+    signal: AbortSignal,
+  ): Promise<void> {
+    if (!this.#hasConntrack) return;
+    const { flows, log } = this.#need;
+    try {
+      const all = await flows.udpFlows(conntrackFamily(family), signal);
+      const stale = staleUdpFlows(all, services.values());
+      const distinct = new Map(stale.map((flow) => [JSON.stringify(flow), flow]));
+      for (const flow of [...distinct.values()].slice(0, staleFlowsMax)) {
+        await flows.deleteUdpFlow(conntrackFamily(family), flow, signal);
+      }
+      if (distinct.size > 0) log.info({ family, flows: distinct.size }, 'ended UDP flows to endpoints that are gone');
+    } catch (err) {
+      if (signal.aborted) return;
+      this.#hasConntrack = false;
+      log.warn(
+        { reason: describeError(err) },
+        'cannot end stale UDP flows, clients may wait for their time-out; is the package conntrack installed?',
+      );
+    }
+  }
+}
