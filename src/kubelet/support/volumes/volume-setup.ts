@@ -6,6 +6,7 @@ import { access, chmod, mkdir, readdir, rmdir, writeFile } from 'node:fs/promise
 import { dirname, join } from 'node:path';
 import type { Mounts } from '../../../adapters/mounts/mounts.ts';
 import { errnoOf } from '../../../base/errors.ts';
+import type { Logger } from '../../../base/logger.ts';
 import { writeAtomically } from './atomic-writer.ts';
 import type { Payload } from './file-payload.ts';
 import { groupBits } from './ownership.ts';
@@ -35,18 +36,20 @@ export interface PlaceOfVolume {
 /** `disk`, or in memory with at most so many bytes (no limit of ours when undefined). */
 export type Medium = 'disk' | { memoryBytes: number | undefined };
 
-interface Hands {
+export interface Hands {
   paths: VolumePaths;
   mounts: MountsNeed;
+  log: Logger;
 }
 
 /** @returns whether it was made now; false when it was there already */
 export async function setUpEmptyDir(
   place: PlaceOfVolume,
   { medium, fsGroup }: { medium: Medium; fsGroup: number | undefined },
-  { paths, mounts }: Hands,
+  hands: Hands,
   signal: AbortSignal,
 ): Promise<boolean> {
+  const { paths, mounts } = hands;
   const directory = paths.volume(place.uid, place.kind, place.name);
   const marker = paths.marker(place.uid, place.kind, place.name);
   if (await exists(join(marker, 'ready'))) {
@@ -60,7 +63,7 @@ export async function setUpEmptyDir(
   if (medium !== 'disk' && !(await mounts.isMountPoint(directory, signal))) {
     await mounts.mountTmpfs(directory, { sizeBytes: medium.memoryBytes }, signal);
   }
-  if (fsGroup !== undefined) await mounts.changeGroup(directory, { gid: fsGroup, ...groupBits(false) }, signal);
+  await giveToGroup(directory, fsGroup, { isReadOnly: false }, hands, signal);
   await mkdir(marker, { recursive: true, mode: 0o750 });
   await writeFile(join(marker, 'ready'), '');
   return true;
@@ -89,23 +92,37 @@ export async function setUpProjected(
     for (const subPath of nested) await mounts.makeSubPath({ volumePath: directory, subPath, mode: 0o755 }, signal);
     await writeAtomically(directory, payload, {
       nowMs,
-      beforeSwitch: async () => {
-        if (fsGroup !== undefined) await mounts.changeGroup(directory, { gid: fsGroup, ...groupBits(true) }, signal);
-      },
+      beforeSwitch: () => giveToGroup(directory, fsGroup, { isReadOnly: true }, hands, signal),
       removeTree: (path) => mounts.removeTree(path, signal),
     });
   } catch (err) {
     // Nobody uses a new volume yet, so it is made from scratch at the next try. A running pod keeps what it has.
-    if (isNew) await tearDown(place, hands, signal);
+    // What this leaves, the pod's unmount finds; the first failure tells more.
+    if (isNew) await tearDown(place, hands, signal).catch(() => {});
     throw err;
   }
+}
+
+/** A file that cannot be given away is no reason not to start: upstream takes it so, too. */
+async function giveToGroup(
+  directory: string,
+  fsGroup: number | undefined,
+  { isReadOnly }: { isReadOnly: boolean },
+  { mounts, log }: Hands,
+  signal: AbortSignal,
+): Promise<void> {
+  if (fsGroup === undefined) return;
+  const change = { gid: fsGroup, ...groupBits(isReadOnly) };
+  const { failures, firstFailure } = await mounts.changeGroup(directory, change, signal);
+  if (failures > 0)
+    log.warn({ err: firstFailure, failures, directory, fsGroup }, 'some files could not be given to the fsGroup');
 }
 
 /** Removes a volume and its content. Success when it is gone; never deletes what is mounted inside it. */
 export async function tearDown(place: PlaceOfVolume, { paths, mounts }: Hands, signal: AbortSignal): Promise<void> {
   const directory = paths.volume(place.uid, place.kind, place.name);
   await mounts.removeTree(paths.marker(place.uid, place.kind, place.name), signal);
-  await mounts.unmount(directory, signal);
+  if (await mounts.isMountPoint(directory, signal)) await mounts.unmount(directory, signal);
   await mounts.removeTree(directory, signal);
 }
 

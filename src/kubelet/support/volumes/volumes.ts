@@ -22,6 +22,7 @@ import { podKey, uidOf } from '../../pod-model.ts';
 import { type PayloadSources, fetchPayload, payloadDigest } from './fetch-payload.ts';
 import { checkHostPath } from './host-path.ts';
 import { nestedMountPoints } from './nested-mounts.ts';
+import { PodDirectories } from './pod-directories.ts';
 import { type IssuedToken, ServiceAccountTokens, type TokenWish } from './service-account-tokens.ts';
 import { tmpfsSizeBytes } from './tmpfs-size.ts';
 import {
@@ -32,16 +33,14 @@ import {
   usedVolumes,
   volumeKind,
 } from './volume-kinds.ts';
-import { VolumePaths, isPodUid, isVolumeName, kindOfDirectory } from './volume-paths.ts';
+import { VolumePaths } from './volume-paths.ts';
 import {
+  type Hands,
   type Medium,
   type MountsNeed,
   type PlaceOfVolume,
-  namesIn,
-  removeEmpty,
   setUpEmptyDir,
   setUpProjected,
-  tearDown,
 } from './volume-setup.ts';
 
 export type { PodFields } from './file-payload.ts';
@@ -84,6 +83,8 @@ interface MountedPod {
 export class Volumes {
   readonly #need: VolumesNeed;
   readonly #paths: VolumePaths;
+  readonly #hands: Hands;
+  readonly #directories: PodDirectories;
   readonly #tokens: ServiceAccountTokens;
   readonly #sources: PayloadSources;
   readonly #mounted = new Map<string, MountedPod>();
@@ -98,6 +99,8 @@ export class Volumes {
   constructor(need: VolumesNeed) {
     this.#need = need;
     this.#paths = new VolumePaths(need.rootDir);
+    this.#hands = { paths: this.#paths, mounts: need.mounts, log: need.log };
+    this.#directories = new PodDirectories(this.#hands);
     this.#tokens = new ServiceAccountTokens(need);
     this.#sources = {
       getConfigMap: (namespace, name, signal) => need.getConfigMap(namespace, name, signal),
@@ -248,10 +251,6 @@ export class Volumes {
     return { memoryBytes: tmpfsSizeBytes(pod, nodeBytes, volume.emptyDir?.sizeLimit) };
   }
 
-  get #hands(): { paths: VolumePaths; mounts: MountsNeed } {
-    return { paths: this.#paths, mounts: this.#need.mounts };
-  }
-
   /** Never rejects: the runner counts on it. */
   async #refresh(uid: string): Promise<void> {
     const signal = this.#running;
@@ -293,66 +292,26 @@ export class Volumes {
    */
   async unmount(uid: string, signal: AbortSignal): Promise<void> {
     await this.#inTurn(uid, async () => {
-      const failures: unknown[] = [];
-      const held = new Set<string>(); // volumes of which a part is still bound elsewhere
-      for (const name of await namesIn(this.#paths.subPaths(uid))) {
-        try {
-          await this.#need.mounts.removeSubPathBinds(join(this.#paths.subPaths(uid), name), signal);
-        } catch (cause) {
-          held.add(name);
-          failures.push(new Error(`error cleaning subPath mounts for volume "${name}"`, { cause }));
-        }
-      }
-      if (held.size === 0) await removeEmpty(this.#paths.subPaths(uid));
-      for (const directory of await namesIn(this.#paths.volumes(uid))) {
-        for (const name of await namesIn(join(this.#paths.volumes(uid), directory))) {
-          if (!held.has(name)) await this.#tearDown(uid, directory, name, signal).catch((err) => failures.push(err));
-        }
-      }
-      if (failures.length > 0) throw failures[0];
+      await this.#directories.takeDown(uid, signal);
       this.#mounted.delete(uid);
       this.#toVerify.delete(uid);
       this.#tokens.forget(uid);
     });
   }
 
-  async #tearDown(uid: string, directory: string, name: string, signal: AbortSignal): Promise<void> {
-    const kind = kindOfDirectory(directory);
-    try {
-      if (kind !== undefined && isVolumeName(name)) await tearDown({ uid, kind, name }, this.#hands, signal);
-      // Of another kubelet's volume we take what is empty; its data and its mounts are not ours to judge.
-      else await this.#need.mounts.removeEmptyDirectories(join(this.#paths.volumes(uid), directory, name), signal);
-    } catch (cause) {
-      throw new Error(`UnmountVolume.TearDown failed for volume "${name}" (${directory}) of pod "${uid}"`, { cause });
-    }
-  }
-
   /** Uids that have a directory below the root. */
-  async orphans(): Promise<string[]> {
-    return (await namesIn(this.#paths.pods)).filter(isPodUid);
+  orphans(): Promise<string[]> {
+    return this.#directories.uids();
   }
 
   /** Makes the directories that every pod has. */
-  async ensurePodDirs(uid: string): Promise<void> {
-    try {
-      for (const directory of [this.#paths.volumes(uid), join(this.#paths.podDir(uid), 'plugins')]) {
-        await mkdir(directory, { recursive: true, mode: 0o750 });
-      }
-    } catch (cause) {
-      throw new Error('error making pod data directories', { cause });
-    }
+  ensurePodDirs(uid: string): Promise<void> {
+    return this.#directories.ensure(uid);
   }
 
   /** Removes what is left of a pod whose volumes are down. Refuses while a volume holds a file or a mount. */
   async removePodDir(uid: string, signal: AbortSignal): Promise<void> {
-    await this.#inTurn(uid, async () => {
-      const { mounts } = this.#need;
-      await mounts.removeEmptyDirectories(this.#paths.volumes(uid), signal);
-      for (const name of await namesIn(this.#paths.subPaths(uid))) {
-        await mounts.removeSubPathBinds(join(this.#paths.subPaths(uid), name), signal);
-      }
-      await mounts.removeTree(this.#paths.podDir(uid), signal);
-    });
+    await this.#inTurn(uid, () => this.#directories.remove(uid, signal));
   }
 
   /** One hand at a time for each pod, in the order of asking. */
