@@ -669,12 +669,10 @@ function refuseUnsupported({ spec }: Pod): { reason: string; message: string } |
   });
   if ((spec.resourceClaims ?? []).length > 0) return refuse('dynamic resource allocation (spec.resourceClaims)');
   const containers = [...(spec.initContainers ?? []), ...spec.containers];
-  for (const { name, volumeDevices, lifecycle, restartPolicyRules, env } of containers) {
+  for (const { name, volumeDevices, lifecycle, restartPolicyRules } of containers) {
     if ((volumeDevices ?? []).length > 0) return refuse(`raw block volumes (volumeDevices of container "${name}")`);
     if (lifecycle?.stopSignal !== undefined)
       return refuse(`a stop signal (lifecycle.stopSignal of container "${name}")`);
-    if (env?.some(({ valueFrom }) => valueFrom?.fileKeyRef !== undefined) === true)
-      return refuse(`fileKeyRef in the environment of container "${name}"`);
     if (restartPolicyRules?.some(({ action }) => action === 'RestartAllContainers') === true) {
       return refuse(`the action RestartAllContainers (restartPolicyRules of container "${name}")`);
     }

@@ -115,6 +115,8 @@ export class PodParts {
         getSecret: this.#need.getSecret,
         services: await this.#need.services(signal),
         nodeAllocatable: this.#need.nodeAllocatable(),
+        volumes: this.#need.mountedVolumes(pod),
+        mounts,
       },
       signal,
     );
@@ -138,6 +140,7 @@ export class PodParts {
       args: expandAll(spec.args, environment) ?? [],
       envs: environment.map(({ name, value }) => ({ key: name, value })),
       mounts: made.mounts,
+      cleanup: made.cleanup,
       devices: [],
       resources: computeContainerResources(pod, spec, machine, config),
       security,

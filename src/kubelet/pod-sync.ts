@@ -21,6 +21,7 @@ import {
   isRunning,
   isStaticPod,
   isTerminalPhase,
+  podContainers,
   podKey,
   uidOf,
 } from './pod-model.ts';
@@ -126,7 +127,7 @@ export class PodSync implements PodTurns {
     const { cgroups, volumes, objects, events, phases } = this.#need;
     const uid = uidOf(pod);
     if (!isStaticPod(pod)) objects.register(pod);
-    if (this.#volumes.has(uid)) return undefined;
+    if (this.#hasAllVolumes(pod)) return undefined;
     try {
       await cgroups.ensure(pod, interrupt);
     } catch (err) {
@@ -147,11 +148,16 @@ export class PodSync implements PodTurns {
       this.#volumes.set(uid, mounted);
     } catch (err) {
       interrupt.throwIfAborted();
-      const message = `Unable to attach or mount volumes: ${describeError(err).replace(/^Unable to attach or mount volumes: /, '')}`;
-      events.pod(pod, 'Warning', 'FailedMount', message);
-      return { kind: 'failed', message };
+      return { kind: 'failed', message: describeError(err) }; // each volume has said for itself what is wrong
     }
     return undefined;
+  }
+
+  /** An ephemeral container may be the first to mount one of the pod's volumes. */
+  #hasAllVolumes(pod: Pod): boolean {
+    const mounted = this.#volumes.get(uidOf(pod));
+    if (mounted === undefined) return false;
+    return podContainers(pod).every(({ spec }) => (spec.volumeMounts ?? []).every(({ name }) => mounted.has(name)));
   }
 
   async terminate({ pod, graceSeconds, kill, isRuntimeOnly }: PodState, signal: AbortSignal): Promise<TurnOutcome> {

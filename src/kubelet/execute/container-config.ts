@@ -82,6 +82,8 @@ export interface ContainerParts {
   devices: Device[];
   resources: LinuxContainerResources;
   security: LinuxContainerSecurityContext;
+  /** Takes away what was made for this start alone, when the container could not be created. */
+  cleanup(): Promise<void>;
 }
 
 export function makeContainerConfig(

@@ -316,7 +316,7 @@ class Turn {
       parts = await this.#need.containerParts(pod, container, context, signal);
     } catch (err) {
       signal.throwIfAborted();
-      return fail('CreateContainerConfigError', describeError(err));
+      return fail('CreateContainerConfigError', err instanceof Error ? err.message : String(err));
     }
 
     let id: string;
@@ -326,6 +326,7 @@ class Turn {
         cri.createContainer(sandbox.id, config, sandboxConfig, signal),
       );
     } catch (err) {
+      await parts.cleanup();
       signal.throwIfAborted();
       return fail('CreateContainerError', rpcDetails(err));
     }

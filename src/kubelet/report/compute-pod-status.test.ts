@@ -3,7 +3,7 @@ import { exited, testContainer, testInstance, testObserved, testPod, testSandbox
 import type { PodStatus } from '../../objects/generated/core-v1.ts';
 import { decideSandbox } from '../execute/compute-pod-actions.ts';
 import { decideInitRestart, decideRestart } from '../execute/restart-policy.ts';
-import type { StartFailure } from '../pod-model.ts';
+import type { ProbeResults, StartFailure } from '../pod-model.ts';
 import { type PodStatusInput, computePodStatus } from './compute-pod-status.ts';
 
 const nowMs = Date.UTC(2026, 0, 2, 3, 4, 5, 678);
@@ -233,7 +233,7 @@ describe('computePodStatus: probes', () => {
   });
 
   it('a new process that has probed nothing yet keeps what was so', () => {
-    const yes = { liveness: () => undefined, startup: () => 'success', readiness: () => 'success' } as const;
+    const yes: ProbeResults = { liveness: () => undefined, startup: () => 'success', readiness: () => 'success' };
     const old = statusOf({ pod: probed, observed, probes: yes });
     expect(statusOf({ pod: probed, observed, old }).containerStatuses?.[0]).toMatchObject({ started: true, ready: true });
   });

@@ -74,6 +74,8 @@ const periodJitter = 0.04;
 const writeTries = 5;
 const imagesMaxAgeMs = 30_000;
 const runtimeTimeoutMs = 2000;
+const nameMaxAgeMs = 300_000;
+const nameTimeoutMs = 2000;
 /** A request that takes longer than this is given up: the next one may get through. */
 const requestTimeoutMs = 10_000;
 
@@ -85,11 +87,13 @@ export class NodeReporter {
   #memory: NodeMemory = { bootIdSeen: false, wasUnschedulable: false };
   #facts: HostFacts | undefined;
   #images: { list: readonly CriImage[]; atMs: number } | undefined;
+  #ofName: { list: readonly string[]; atMs: number } | undefined;
   #lastReportMs: number | undefined;
   #reportDelayMs = 0;
   #isFailing = false;
   /** Texts of failures of single parts, so that each is said once. */
   readonly #saidFailures = new Map<string, string>();
+  #hasAnnounced = false;
   #isMarked = false;
   #wake: () => void = () => {};
 
@@ -134,12 +138,13 @@ export class NodeReporter {
   /** Before each try there is a wait, longer each time; the Node is computed anew for every try. */
   async #register(signal: AbortSignal): Promise<void> {
     const { clock, log, nodeName } = this.#need;
+    if (this.#node === undefined) await this.#computeLocally(signal);
     for (let delayMs = registerDelayInitialMs; !signal.aborted; delayMs = Math.min(2 * delayMs, registerDelayMaxMs)) {
-      await this.#computeLocally(signal);
       await clock.sleep(delayMs, signal);
       if (signal.aborted) return;
       try {
         const wanted = await this.#initial(signal);
+        this.#node = wanted;
         this.#node = await this.#createOrReconcile(wanted, signal);
         this.#isRegistered = true;
         this.#recover();
@@ -172,9 +177,10 @@ export class NodeReporter {
   async #initial(signal: AbortSignal): Promise<Node> {
     const { nodeName, config } = this.#need;
     const facts = await this.#hostFacts();
+    if (facts === undefined) throw new Error('Cannot describe this node: the machine could not be read');
     const bare = initialNode({
       nodeName,
-      architecture: facts?.architecture ?? '',
+      architecture: facts.architecture,
       nodeLabels: config.nodeLabels,
       registerWithTaints: config.registerWithTaints,
       providerId: config.providerId,
@@ -190,7 +196,6 @@ export class NodeReporter {
     }
     return node;
   }
-  #hasAnnounced = false;
 
   async #computeLocally(signal: AbortSignal): Promise<void> {
     try {
@@ -244,7 +249,7 @@ export class NodeReporter {
     const { config } = need;
     const facts = await this.#hostFacts();
     const resources = await this.#part('resources', () => need.resources());
-    const addresses = await this.#part('addresses', () => this.#addresses(base.status?.addresses ?? []));
+    const addresses = await this.#part('addresses', () => this.#addresses(base.status?.addresses ?? [], signal));
     const runtime = await this.#part('runtime version', () => this.#soon((s) => need.runtimeVersion(s), signal));
     const images = await this.#part('images', () => this.#soon((s) => this.#recentImages(s), signal));
     const { memory, disk, pid } = need.pressures();
@@ -277,7 +282,7 @@ export class NodeReporter {
     return this.#facts;
   }
 
-  async #addresses(existing: readonly NodeAddress[]): Promise<NodeAddress[]> {
+  async #addresses(existing: readonly NodeAddress[], signal: AbortSignal): Promise<NodeAddress[]> {
     const { nodeName, config, host } = this.#need;
     const { ips, preferredFamily } = config.nodeIps;
     const isGiven = ips.length > 0;
@@ -287,11 +292,28 @@ export class NodeReporter {
       config.cloudProvider === 'external',
       {
         addresses: host.addresses(),
-        ofName: isGiven ? [] : await host.lookup(nodeName),
+        ofName: isGiven ? [] : await this.#addressesOfName(signal),
         ofDefaultRoute: isGiven ? undefined : await host.defaultRouteAddress(preferredFamily),
       },
       existing,
     );
+  }
+
+  /** Asked seldom and not waited for long: a name service that is away would hold up every status. */
+  async #addressesOfName(signal: AbortSignal): Promise<readonly string[]> {
+    const { host, nodeName, clock, log } = this.#need;
+    if (this.#ofName === undefined || clock.monotonicMs() - this.#ofName.atMs > nameMaxAgeMs) {
+      let list: readonly string[] = [];
+      try {
+        list = await withDeadline('the look-up of the node name', nameTimeoutMs, clock, signal, () =>
+          host.lookup(nodeName),
+        );
+      } catch (err) {
+        log.debug({ reason: describeError(err) }, 'the name service does not know the node, its default route does');
+      }
+      this.#ofName = { list, atMs: clock.monotonicMs() };
+    }
+    return this.#ofName.list;
   }
 
   async #recentImages(signal: AbortSignal): Promise<readonly CriImage[]> {
