@@ -2,24 +2,16 @@
  * The kubelet: builds the line desired → dispatch → execute → observe → report, closes the loop, and runs it.
  * READ THIS FIRST. Every room is built here from what it needs; the loop is closed in the few places marked "loop".
  */
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Cgroups } from '../adapters/cgroups/cgroups.ts';
-import { Cri } from '../adapters/cri/cri.ts';
-import { Host } from '../adapters/host/host.ts';
-import { Mounts } from '../adapters/mounts/mounts.ts';
 import type { Clock } from '../base/clock.ts';
 import { withDeadline } from '../base/deadline.ts';
-import { ConfigError, NotFoundError, describeError } from '../base/errors.ts';
+import { NotFoundError, describeError } from '../base/errors.ts';
 import { KeyedRunner } from '../base/keyed-runner.ts';
 import type { Logger } from '../base/logger.ts';
 import { aborted, runTogether } from '../base/run-together.ts';
 import type { ApiClient } from '../client/api-client.ts';
 import { EventRecorder, type EventSink } from '../client/event-recorder.ts';
-import { Informer } from '../client/informer.ts';
-import { withoutManagedFields } from '../client/shared-informers.ts';
-import * as resources from '../client/resource-types.ts';
-import type { ConfigMap, Node, Pod, Secret, Service } from '../objects/generated/core-v1.ts';
+import type { Pod, Secret } from '../objects/generated/core-v1.ts';
 import { podQos } from '../objects/qos.ts';
 import type { KubeletConfig } from './config.ts';
 import { ApiSource } from './desired/api-source.ts';
@@ -27,6 +19,7 @@ import { FileSource } from './desired/file-source.ts';
 import { MirrorPods } from './desired/mirror-pods.ts';
 import { PodStore } from './desired/pod-store.ts';
 import { PodIntake } from './dispatch/pod-intake.ts';
+import { refuseUnsupported } from './dispatch/refuse-unsupported.ts';
 import { PodWorkers } from './dispatch/pod-workers.ts';
 import { podGraceSeconds } from './execute/compute-grace.ts';
 import { decideSandbox } from './execute/compute-pod-actions.ts';
@@ -34,6 +27,9 @@ import { CrashBackoff } from './execute/crash-backoff.ts';
 import { PodRuntime } from './execute/pod-runtime.ts';
 import { decideInitRestart, decideRestart } from './execute/restart-policy.ts';
 import { nodeEvents, podEvents, podTarget } from './events.ts';
+import { KubeletApi } from './kubelet-api.ts';
+import { type MachinePlaces, openMachine } from './kubelet-machine.ts';
+import { makeServer } from './kubelet-server.ts';
 import { Housekeeping } from './housekeeping.ts';
 import { Observe } from './observe/observe.ts';
 import { RuntimeStatus } from './observe/runtime-status.ts';
@@ -51,61 +47,45 @@ import { Images } from './support/images/images.ts';
 import { ContainerLogs } from './support/logs/logs.ts';
 import { WatchedObjects } from './support/objects/watched-objects.ts';
 import { Probes } from './support/probes/probes.ts';
-import { hostProblems } from './support/resources/check-host.ts';
-import type { NodeMachine } from './support/resources/compute-container-resources.ts';
-import { computeNodeResources } from './support/resources/compute-node-resources.ts';
 import { PodCgroups } from './support/resources/resources.ts';
 import { refuseAppArmor, refuseSysctls, refuseUserNamespaces } from './support/security/admit-security.ts';
 import { TerminationMessages } from './support/termination/termination-messages.ts';
 import { Volumes } from './support/volumes/volumes.ts';
-import { makeServer } from './kubelet-server.ts';
 
 export interface KubeletOptions {
   config: KubeletConfig;
   /** Undefined: standalone, static pods only. */
   api: ApiClient | undefined;
+  /** Other places than a node's usual ones. */
+  places?: Partial<MachinePlaces>;
   clock: Clock;
   log: Logger;
 }
 
-/** Where cgroups are mounted; pods' logs and links lie where log collectors look. */
-const cgroupMount = '/sys/fs/cgroup';
-const containerLogsDir = '/var/log/containers';
 const objectWaitMs = 10_000;
 const relistPeriodMs = 1000;
 const nodeWaitMs = 20;
 
 /** Runs until `signal` aborts. Pods go on running. @throws when the machine or the configuration cannot carry a kubelet */
-export async function runKubelet({ config, api, clock, log }: KubeletOptions, signal: AbortSignal): Promise<void> {
+export async function runKubelet(
+  { config, api: client, places = {}, clock, log }: KubeletOptions,
+  signal: AbortSignal,
+): Promise<void> {
   const startedMs = clock.nowMs();
   const { nodeName } = config;
 
   // ---- the machine
-  const host = new Host();
-  const facts = await host.facts();
-  const cgroups = await Cgroups.open(cgroupMount, clock);
-  const problems = hostProblems({ cgroupVersion: cgroups.version, swapBytes: facts.swapBytes }, config);
-  if (problems.length > 0) throw new ConfigError('Cannot run a kubelet on this machine', problems);
-  const machine: NodeMachine = {
-    cgroupVersion: cgroups.version,
-    memoryBytes: facts.memoryBytes,
-    swapBytes: facts.swapBytes,
-    hasSwapController: false,
-    hugepageSizes: facts.hugepages.map(({ sizeBytes }) => sizeBytes),
-  };
-  await mkdir(config.rootDir, { recursive: true, mode: 0o750 });
-  const rootFs = await host.filesystem(config.rootDir);
-  const nodeResources = computeNodeResources({ ...facts, ephemeralStorageBytes: rootFs.capacityBytes }, config);
-  const mounts = new Mounts();
-  const cri = new Cri({ endpoint: config.containerRuntimeEndpoint, requestTimeoutMs: config.runtimeRequestTimeoutMs });
+  const machine = await openMachine(config, places, clock);
+  const { host, facts, mounts, cri, containerLogsDir } = machine;
+  const { allocatable } = machine.resources;
   const runtimeName = { value: 'containerd' };
 
   // ---- what is said
   const recorder =
-    api === undefined
+    client === undefined
       ? undefined
       : new EventRecorder({
-          client: api,
+          client,
           component: 'kubelet',
           host: nodeName,
           qps: config.eventRecordQps,
@@ -122,43 +102,15 @@ export async function runKubelet({ config, api, clock, log }: KubeletOptions, si
 
   // ---- what the API knows
   const room = (name: string): Logger => log.child({ room: name });
-  const services =
-    api === undefined
-      ? undefined
-      : new Informer<Service>({
-          client: api,
-          type: resources.services,
-          trim: trimService,
-          clock,
-          log: room('services'),
-        });
-  const nodeInformer =
-    api === undefined
-      ? undefined
-      : new Informer<Node>({
-          client: api,
-          type: resources.nodes,
-          fieldSelector: `metadata.name=${nodeName}`,
-          clock,
-          log: room('node'),
-        });
+  const known = client === undefined ? undefined : new KubeletApi({ client, nodeName, clock, log: room('api') });
+  const withoutApi = (what: string): never => {
+    throw new NotFoundError(`Cannot read ${what}: this kubelet has no API server`);
+  };
   const objects = new WatchedObjects({
-    watch: (kind, namespace, name, onChange) => {
-      if (api === undefined)
-        throw new NotFoundError(`Cannot read ${kind} "${namespace}/${name}": this kubelet has no API server`);
-      const fieldSelector = `metadata.name=${name}`;
-      const common = { client: api, namespace, fieldSelector, clock, log: room('objects') };
-      const informer =
-        kind === 'ConfigMap'
-          ? new Informer<ConfigMap>({ ...common, type: resources.configMaps })
-          : new Informer<Secret>({ ...common, type: resources.secrets });
-      informer.addHandlers({ onAdd: onChange, onUpdate: onChange, onDelete: onChange });
-      return {
-        get: () => informer.list()[0],
-        whenSynced: (s) => informer.whenSynced(s),
-        run: (s) => informer.run(s),
-      };
-    },
+    watch: (kind, namespace, name, onChange) =>
+      known === undefined
+        ? withoutApi(`${kind} "${namespace}/${name}"`)
+        : known.watchObject(kind, namespace, name, onChange),
     onChange: (kind, namespace, name) => volumes.markObject(kind, namespace, name),
     waitMs: objectWaitMs,
     withDeadline: (what, ms, s, work) => withDeadline(what, ms, clock, s, work),
@@ -181,7 +133,7 @@ export async function runKubelet({ config, api, clock, log }: KubeletOptions, si
 
   // ---- desired
   const sources: PodSource[] = [
-    ...(api === undefined ? [] : (['api'] as const)),
+    ...(client === undefined ? [] : (['api'] as const)),
     ...(config.staticPodPath === '' ? [] : (['file'] as const)),
   ];
   const store = new PodStore({
@@ -201,17 +153,10 @@ export async function runKubelet({ config, api, clock, log }: KubeletOptions, si
     log: room('desired'),
   });
   const apiSource =
-    api === undefined
+    known === undefined
       ? undefined
       : new ApiSource({
-          informer: new Informer<Pod>({
-            client: api,
-            type: resources.pods,
-            fieldSelector: `spec.nodeName=${nodeName}`,
-            trim: withoutManagedFields,
-            clock,
-            log: room('desired'),
-          }),
+          informer: known.pods,
           onSet: (pods) => store.setAll('api', pods),
           onPod: (uid, pod) => store.setOne('api', uid, pod),
         });
@@ -226,8 +171,7 @@ export async function runKubelet({ config, api, clock, log }: KubeletOptions, si
           clock,
           log: room('desired'),
         });
-  const mirrors =
-    api === undefined ? undefined : new MirrorPods({ api, node: () => nodeInformer?.get({ name: nodeName }) });
+  const mirrors = client === undefined ? undefined : new MirrorPods({ api: client, node: () => known?.ownNode });
   const mirrorRunner = new KeyedRunner(async (uid) => {
     const pod = store.get(uid);
     if (mirrors === undefined || pod === undefined || !isStaticPod(pod) || signal.aborted) return;
@@ -280,45 +224,23 @@ export async function runKubelet({ config, api, clock, log }: KubeletOptions, si
     getSecret: (namespace, name, s) => objects.secret(namespace, name, s),
     podFields: (pod) => ({
       field: (path) => metadataField(pod, path),
-      resource: (selector) =>
-        resourceField(pod, selector, { nodeAllocatable: nodeResources.allocatable, usesPodLimits: false }),
+      resource: (selector) => resourceField(pod, selector, { nodeAllocatable: allocatable, usesPodLimits: false }),
     }),
-    requestToken: async (wish, s) => {
-      if (api === undefined) throw new Error('Cannot request a service account token: this kubelet has no API server');
-      const answer = await api.createSubresource<
-        unknown,
-        { spec: { expirationSeconds: number }; status: { token: string; expirationTimestamp: string } }
-      >(
-        resources.serviceAccounts,
-        { namespace: wish.namespace, name: wish.serviceAccount },
-        'token',
-        {
-          apiVersion: 'authentication.k8s.io/v1',
-          kind: 'TokenRequest',
-          spec: {
-            audiences: wish.audience === undefined || wish.audience === '' ? [] : [wish.audience],
-            expirationSeconds: wish.expirationSeconds,
-            boundObjectRef: { apiVersion: 'v1', kind: 'Pod', name: wish.podName, uid: wish.podUid },
-          },
-        },
-        s,
-      );
-      return { ...answer.status, expirationSeconds: answer.spec.expirationSeconds };
-    },
+    requestToken: async (wish, s) => known?.requestToken(wish, s) ?? withoutApi('a service account token'),
     mounts,
-    nodeAllocatable: () => nodeResources.allocatable,
+    nodeAllocatable: () => allocatable,
   });
   const podCgroups = new PodCgroups({
-    cgroups,
+    cgroups: machine.cgroups,
     cgroupRoot: config.cgroupRoot === '' ? '/' : config.cgroupRoot,
-    node: nodeResources,
+    node: machine.resources,
     machine: facts,
     enforceNodeAllocatable: config.enforceNodeAllocatable,
     options: {
       cpuCfsQuota: config.cpuCfsQuota,
       cpuCfsQuotaPeriodMicros: config.cpuCfsQuotaPeriodMicros,
       podPidsLimit: config.podPidsLimit,
-      hugepageSizes: machine.hugepageSizes,
+      hugepageSizes: machine.size.hugepageSizes,
     },
     event: nodeEvent,
     log: room('resources'),
@@ -336,7 +258,7 @@ export async function runKubelet({ config, api, clock, log }: KubeletOptions, si
 
   // ---- report
   const statuses: PodStatusWriter = new PodStatusWriter({
-    api,
+    api: client,
     apiCopy: (uid) => {
       const pod = store.get(uid);
       return pod === undefined ? undefined : isStaticPod(pod) ? store.mirrorOf(pod) : pod;
@@ -348,12 +270,12 @@ export async function runKubelet({ config, api, clock, log }: KubeletOptions, si
     log: room('report'),
   });
   const nodeReporter: NodeReporter = new NodeReporter({
-    api,
+    api: client,
     nodeName,
     config,
     host,
     facts: () => Promise.resolve(facts),
-    resources: () => Promise.resolve(nodeResources),
+    resources: () => Promise.resolve(machine.resources),
     runtimeVersion: async (s) => {
       const version = await cri.version(s);
       runtimeName.value = version.runtimeName;
@@ -372,7 +294,7 @@ export async function runKubelet({ config, api, clock, log }: KubeletOptions, si
     declaredFeatures: [],
     hasDeviceState: false,
     isShuttingDown: () => false,
-    cachedNode: () => nodeInformer?.get({ name: nodeName }),
+    cachedNode: () => known?.ownNode,
     event: nodeEvent,
     clock,
     log: room('node'),
@@ -414,28 +336,18 @@ export async function runKubelet({ config, api, clock, log }: KubeletOptions, si
   const parts = new PodParts({
     config,
     facts,
-    machine,
+    machine: machine.size,
     mounts,
     mountedVolumes: (pod) => sync.mountedVolumes(uidOf(pod)),
     cgroupParent: (pod) => podCgroups.parentFor(pod),
     getConfigMap: (namespace, name, s) => objects.configMap(namespace, name, s),
     getSecret: (namespace, name, s) => objects.secret(namespace, name, s),
-    services: async (s) => {
-      if (services === undefined) return [];
-      await withDeadline('reading services', objectWaitMs, clock, s, (inner) => services.whenSynced(inner)).catch(
-        () => {},
-      ); // the caller says what is missing
-      return services.hasSynced ? services.list() : undefined;
-    },
-    runtimeHandler: async (pod, s) => {
-      const name = pod.spec.runtimeClassName;
-      if (name === undefined || name === '') return '';
-      if (api === undefined) throw new Error(`Cannot read RuntimeClass "${name}": this kubelet has no API server`);
-      return (await api.get(resources.runtimeClasses, { name }, s)).handler;
-    },
+    services: async (s) => (known === undefined ? [] : known.readServices(s)),
+    runtimeHandler: async ({ spec: { runtimeClassName: name } }, s) =>
+      name === undefined || name === '' ? '' : (known?.runtimeHandler(name, s) ?? withoutApi(`RuntimeClass "${name}"`)),
     runtimeStatus: () => runtimeStatus.current,
     hostIps,
-    nodeAllocatable: () => nodeResources.allocatable,
+    nodeAllocatable: () => allocatable,
     events,
     nodeEvent,
     log: room('execute'),
@@ -570,7 +482,7 @@ export async function runKubelet({ config, api, clock, log }: KubeletOptions, si
   await podCgroups.ensureTree(signal);
   const server = await makeServer({
     config,
-    api,
+    api: client,
     store,
     statuses,
     observe,
@@ -587,7 +499,7 @@ export async function runKubelet({ config, api, clock, log }: KubeletOptions, si
       node: nodeName,
       rootDir: config.rootDir,
       runtime: config.containerRuntimeEndpoint,
-      cgroups: `v${cgroups.version}`,
+      cgroups: `v${machine.cgroups.version}`,
       podLogs: join(config.podLogsDir),
     },
     'kubelet starts',
@@ -614,13 +526,19 @@ export async function runKubelet({ config, api, clock, log }: KubeletOptions, si
     logs,
   ];
   const withApi =
-    api === undefined
+    client === undefined
       ? []
       : [
-          services,
-          nodeInformer,
+          known?.services,
+          known?.node,
           recorder,
-          new NodeLease({ api, nodeName, durationSeconds: config.nodeLeaseDurationSeconds, clock, log: room('node') }),
+          new NodeLease({
+            api: client,
+            nodeName,
+            durationSeconds: config.nodeLeaseDurationSeconds,
+            clock,
+            log: room('node'),
+          }),
         ].filter((part) => part !== undefined);
   try {
     await runTogether(signal, [
@@ -633,7 +551,7 @@ export async function runKubelet({ config, api, clock, log }: KubeletOptions, si
         : [
             async (s: AbortSignal) => {
               await whenReady(s);
-              await nodeInformer?.whenSynced(s); // labels and taints that only the API knows decide about admission
+              await known?.node.whenSynced(s); // labels and taints that only the API knows decide about admission
               await apiSource.run(s);
             },
           ]),
@@ -649,33 +567,4 @@ export async function runKubelet({ config, api, clock, log }: KubeletOptions, si
     await mirrorRunner.whenIdle();
     cri.close();
   }
-}
-
-/** What pods' environments need of a Service, and nothing more. */
-function trimService(service: Service): Service {
-  const { name, namespace, resourceVersion, uid } = service.metadata;
-  const { clusterIP, ports, type } = service.spec;
-  return {
-    metadata: { name, namespace, resourceVersion, uid },
-    spec: { clusterIP, ports, type },
-  };
-}
-
-/** Features that this version refuses at the door rather than ignore. */
-function refuseUnsupported({ spec }: Pod): { reason: string; message: string } | undefined {
-  const refuse = (what: string): { reason: string; message: string } => ({
-    reason: 'PodFeatureUnsupported',
-    message: `Pod requires node features that are not available: ${what}`,
-  });
-  if ((spec.resourceClaims ?? []).length > 0) return refuse('dynamic resource allocation (spec.resourceClaims)');
-  const containers = [...(spec.initContainers ?? []), ...spec.containers];
-  for (const { name, volumeDevices, lifecycle, restartPolicyRules } of containers) {
-    if ((volumeDevices ?? []).length > 0) return refuse(`raw block volumes (volumeDevices of container "${name}")`);
-    if (lifecycle?.stopSignal !== undefined)
-      return refuse(`a stop signal (lifecycle.stopSignal of container "${name}")`);
-    if (restartPolicyRules?.some(({ action }) => action === 'RestartAllContainers') === true) {
-      return refuse(`the action RestartAllContainers (restartPolicyRules of container "${name}")`);
-    }
-  }
-  return undefined;
 }

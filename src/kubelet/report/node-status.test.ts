@@ -456,6 +456,27 @@ describe('nodePatch', () => {
     });
   });
 
+  it('takes what a server leaves out for what it is: empty', () => {
+    const status = structuredClone(base.status ?? {});
+    const stored: Node = {
+      ...base,
+      status: {
+        ...status,
+        images: undefined,
+        runtimeHandlers: status.runtimeHandlers?.map(({ name, features }) =>
+          name === '' ? { features } : { name, features },
+        ),
+      },
+    };
+    expect(nodePatch(stored, computeNodeStatus(stored, seen, memory, t0).node)).toBeUndefined();
+  });
+
+  it('keeps labels without a value apart from labels that are not there', () => {
+    const old: Node = { ...base, metadata: { name: 'n1', labels: { a: '' } } };
+    const next: Node = { ...base, metadata: { name: 'n1', labels: { b: '' } } };
+    expect(nodePatch(old, next)).toEqual({ metadata: { labels: { a: null, b: '' } } });
+  });
+
   it('has no replace marker for the first addresses, nulls for what is gone, and never the spec', () => {
     const old: Node = {
       metadata: { name: 'n1', labels: { a: '1', b: '2' } },

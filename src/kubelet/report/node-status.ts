@@ -179,8 +179,8 @@ type Json = Record<string, unknown>;
  */
 export function nodePatch(base: Node, next: Node): Json | undefined {
   const metadata = {
-    ...field('labels', difference(base.metadata.labels ?? {}, next.metadata.labels ?? {})),
-    ...field('annotations', difference(base.metadata.annotations ?? {}, next.metadata.annotations ?? {})),
+    ...field('labels', textDifference(base.metadata.labels ?? {}, next.metadata.labels ?? {})),
+    ...field('annotations', textDifference(base.metadata.annotations ?? {}, next.metadata.annotations ?? {})),
   };
   const { conditions: oldConditions = [], addresses: oldAddresses = [], ...oldRest } = base.status ?? {};
   const { conditions = [], addresses = [], ...rest } = next.status ?? {};
@@ -208,19 +208,25 @@ function addressesPatch(base: readonly NodeAddress[], next: readonly NodeAddress
   return base.length === 0 ? [...next] : [...next, { $patch: 'replace' }];
 }
 
+/** Maps of texts, where an empty text is a value like any other. */
+function textDifference(
+  base: Readonly<Record<string, string>>,
+  next: Readonly<Record<string, string>>,
+): Json | undefined {
+  const patch: Json = {};
+  for (const [key, value] of Object.entries(next)) if (base[key] !== value) patch[key] = value;
+  for (const key of Object.keys(base)) if (next[key] === undefined) patch[key] = null;
+  return nonEmpty(patch);
+}
+
 /** Objects are compared field by field, lists as a whole; what is gone is null. */
 function difference(base: object, next: object): Json | undefined {
   const patch: Json = {};
   const [old, now] = [base as Json, next as Json]; // plain JSON objects both
   for (const key of new Set([...Object.keys(old), ...Object.keys(now)])) {
     const [before, after] = [old[key], now[key]];
-    if (after === undefined) {
-      if (before !== undefined && before !== null) patch[key] = null;
-    } else if (isObject(before) && isObject(after)) {
-      Object.assign(patch, field(key, difference(before, after)));
-    } else if (!isEqual(before, after)) {
-      patch[key] = after;
-    }
+    if (isObject(before) && isObject(after)) Object.assign(patch, field(key, difference(before, after)));
+    else if (!isEqual(before, after)) patch[key] = after ?? null;
   }
   return nonEmpty(patch);
 }
@@ -228,11 +234,17 @@ function difference(base: object, next: object): Json | undefined {
 const isObject = (value: unknown): value is Json =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
-/** Of JSON values; fields that are undefined are not there. */
+/** Of JSON values. Servers leave out what is empty: a field that isn't there equals an empty one. */
 function isEqual(a: unknown, b: unknown): boolean {
+  if (isEmpty(a) || isEmpty(b)) return isEmpty(a) && isEmpty(b);
   if (Array.isArray(a) && Array.isArray(b)) return a.length === b.length && a.every((item, i) => isEqual(item, b[i]));
   if (isObject(a) && isObject(b)) return difference(a, b) === undefined;
   return a === b;
+}
+
+function isEmpty(value: unknown): boolean {
+  if (value === undefined || value === null || value === '') return true;
+  return Array.isArray(value) ? value.length === 0 : isObject(value) && Object.keys(value).length === 0;
 }
 
 const nonEmpty = (object: Json): Json | undefined => (Object.keys(object).length === 0 ? undefined : object);

@@ -36,6 +36,8 @@ const bodyMaxMs = 4 * 60 * 60 * 1000;
 const handshakeMaxMs = 10_000;
 const headerMaxBytes = 1024 * 1024;
 const connectionsMax = 4096;
+/** A client that got an answer instead of a stream has so long to hang up. */
+const lingerMs = 5000;
 
 type Pages = { [K in Route['kind']]: (exchange: Exchange, route: Extract<Route, { kind: K }>) => Promise<void> };
 
@@ -142,22 +144,42 @@ export class KubeletServer {
     upgrade: Exchange['upgrade'],
     stopSignal: AbortSignal,
   ): void {
+    const done = this.#exchange(request, response, upgrade, stopSignal).finally(() => this.#exchanges.delete(done));
+    this.#exchanges.add(done);
+  }
+
+  /** One request from its head to its end. Never rejects. */
+  async #exchange(
+    request: IncomingMessage,
+    response: ServerResponse,
+    upgrade: Exchange['upgrade'],
+    stopSignal: AbortSignal,
+  ): Promise<void> {
     const gone = new AbortController();
     response.once('close', () => gone.abort());
     const signal = AbortSignal.any([stopSignal, gone.signal]);
-    const done = this.#answer(request, response, upgrade, signal, stopSignal)
-      .catch((err: unknown) => {
-        if (signal.aborted) return;
+    try {
+      await this.#answer(request, response, upgrade, signal, stopSignal);
+    } catch (err) {
+      if (!signal.aborted) {
         this.#need.log.error({ err, url: request.url?.replace(/\?.*/s, '') }, 'a request failed');
         if (response.headersSent) request.socket.destroy();
         else answerText({ response }, 500, `${describeError(err)}\n`);
-      })
-      .finally(() => {
-        // a page that gave up, since the client is gone or we stop, leaves nothing open
-        if (signal.aborted && !response.writableEnded) request.socket.destroy();
-        this.#exchanges.delete(done);
-      });
-    this.#exchanges.add(done);
+      }
+    }
+    // a page that gave up, since the client is gone or we stop, leaves nothing open
+    if (signal.aborted && !response.writableEnded) request.socket.destroy();
+    if (upgrade !== undefined) await this.#closeGently(upgrade.socket, stopSignal);
+  }
+
+  /** For a connection that HTTP has let go of: lets the answer arrive before it closes. */
+  async #closeGently(socket: TLSSocket, stopSignal: AbortSignal): Promise<void> {
+    if (socket.destroyed) return;
+    const closed = new AbortController();
+    socket.once('close', () => closed.abort());
+    socket.resume();
+    await this.#need.clock.sleep(lingerMs, AbortSignal.any([stopSignal, closed.signal]));
+    socket.destroy();
   }
 
   async #answer(

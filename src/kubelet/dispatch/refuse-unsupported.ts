@@ -1,0 +1,23 @@
+/** Features of pods that this version does not have: refused at the door rather than ignored. Pure. */
+import type { Pod } from '../../objects/generated/core-v1.ts';
+import type { Rejection } from './admit-pod.ts';
+
+export function refuseUnsupported({ spec }: Pod): Rejection | undefined {
+  const refuse = (what: string): Rejection => ({
+    reason: 'PodFeatureUnsupported',
+    message: `Pod requires node features that are not available: ${what}`,
+  });
+  if ((spec.resourceClaims ?? []).length > 0) return refuse('dynamic resource allocation (spec.resourceClaims)');
+  for (const { name, volumeDevices, lifecycle, restartPolicyRules } of [
+    ...(spec.initContainers ?? []),
+    ...spec.containers,
+  ]) {
+    if ((volumeDevices ?? []).length > 0) return refuse(`raw block volumes (volumeDevices of container "${name}")`);
+    if (lifecycle?.stopSignal !== undefined)
+      return refuse(`a stop signal (lifecycle.stopSignal of container "${name}")`);
+    if (restartPolicyRules?.some(({ action }) => action === 'RestartAllContainers') === true) {
+      return refuse(`the action RestartAllContainers (restartPolicyRules of container "${name}")`);
+    }
+  }
+  return undefined;
+}

@@ -1,0 +1,120 @@
+/**
+ * What the kubelet reads from the API server, each thing as narrowly as it is allowed to: its pods, its node, services,
+ * the objects that its pods name, tokens, runtime classes.
+ */
+import type { Clock } from '../base/clock.ts';
+import { withDeadline } from '../base/deadline.ts';
+import type { Logger } from '../base/logger.ts';
+import type { ApiClient } from '../client/api-client.ts';
+import { Informer } from '../client/informer.ts';
+import * as types from '../client/resource-types.ts';
+import { withoutManagedFields } from '../client/shared-informers.ts';
+import type { ConfigMap, Node, Pod, Secret, Service } from '../objects/generated/core-v1.ts';
+import type { ObjectKind, ObjectWatch } from './support/objects/watched-objects.ts';
+import type { IssuedToken, TokenWish } from './support/volumes/volumes.ts';
+
+interface KubeletApiNeed {
+  client: ApiClient;
+  nodeName: string;
+  clock: Clock;
+  log: Logger;
+}
+
+const servicesWaitMs = 10_000;
+
+export class KubeletApi {
+  readonly #need: KubeletApiNeed;
+  /** Pods bound to this node, in all namespaces. */
+  readonly pods: Informer<Pod>;
+  /** This node's object. */
+  readonly node: Informer<Node>;
+  /** As much of every service as environments need. */
+  readonly services: Informer<Service>;
+
+  constructor(need: KubeletApiNeed) {
+    this.#need = need;
+    const { client, nodeName, clock, log } = need;
+    this.pods = new Informer<Pod>({
+      client,
+      type: types.pods,
+      fieldSelector: `spec.nodeName=${nodeName}`,
+      trim: withoutManagedFields,
+      clock,
+      log,
+    });
+    this.node = new Informer<Node>({
+      client,
+      type: types.nodes,
+      fieldSelector: `metadata.name=${nodeName}`,
+      clock,
+      log,
+    });
+    this.services = new Informer<Service>({ client, type: types.services, trim: trimService, clock, log });
+  }
+
+  get ownNode(): Node | undefined {
+    return this.node.get({ name: this.#need.nodeName });
+  }
+
+  /** All services; undefined when they could not be read yet. */
+  async readServices(signal: AbortSignal): Promise<readonly Service[] | undefined> {
+    const { clock } = this.#need;
+    // the caller says what it means that services are missing
+    await withDeadline('reading services', servicesWaitMs, clock, signal, (s) => this.services.whenSynced(s)).catch(
+      () => {},
+    );
+    return this.services.hasSynced ? this.services.list() : undefined;
+  }
+
+  /** A list-watch of one object by its name: all that a node may read. */
+  watchObject(kind: ObjectKind, namespace: string, name: string, onChange: () => void): ObjectWatch {
+    const { client, clock, log } = this.#need;
+    const common = { client, namespace, fieldSelector: `metadata.name=${name}`, clock, log };
+    const informer =
+      kind === 'ConfigMap'
+        ? new Informer<ConfigMap>({ ...common, type: types.configMaps })
+        : new Informer<Secret>({ ...common, type: types.secrets });
+    informer.addHandlers({ onAdd: onChange, onUpdate: onChange, onDelete: onChange });
+    return {
+      get: () => informer.list()[0],
+      whenSynced: (signal) => informer.whenSynced(signal),
+      run: (signal) => informer.run(signal),
+    };
+  }
+
+  /** A token for a pod's service account, bound to the pod. */
+  async requestToken(wish: TokenWish, signal: AbortSignal): Promise<IssuedToken> {
+    const { namespace, serviceAccount, audience, expirationSeconds, podName, podUid } = wish;
+    const answer = await this.#need.client.createSubresource<
+      unknown,
+      { spec: { expirationSeconds: number }; status: IssuedToken }
+    >(
+      types.serviceAccounts,
+      { namespace, name: serviceAccount },
+      'token',
+      {
+        apiVersion: 'authentication.k8s.io/v1',
+        kind: 'TokenRequest',
+        spec: {
+          audiences: audience === undefined || audience === '' ? [] : [audience],
+          expirationSeconds,
+          boundObjectRef: { apiVersion: 'v1', kind: 'Pod', name: podName, uid: podUid },
+        },
+      },
+      signal,
+    );
+    return { ...answer.status, expirationSeconds: answer.spec.expirationSeconds };
+  }
+
+  /** The runtime's handler behind a RuntimeClass. @throws when there is no such class */
+  async runtimeHandler(name: string, signal: AbortSignal): Promise<string> {
+    return (await this.#need.client.get(types.runtimeClasses, { name }, signal)).handler;
+  }
+}
+
+/** What pods' environments need of a Service, and nothing more. */
+function trimService({ metadata, spec }: Service): Service {
+  const { name, namespace, resourceVersion, uid } = metadata;
+  const { clusterIP, ports, type } = spec;
+  return { metadata: { name, namespace, resourceVersion, uid }, spec: { clusterIP, ports, type } };
+}
