@@ -88,8 +88,17 @@ writeFileSync(
   `${head}/** One type a line: \`name@group/version/Kind@scalar@mapType field!~type~patchStrategy~patchMergeKey~listType~mapKeys …\`; \`!\` is required. */\nexport const schemaText = \`\n${lines.join('\n')}\n\`;\n`,
 );
 const table = discovery.map(
-  ([groupVersion = '', resource = '', kind = '', other = '', singular = '', shortNames = '', ns = '', verbs = '', categories = '']) =>
-    [groupVersion, resource, kind, other, singular, shortNames, ns, verbs, categories].join(' '),
+  ([
+    groupVersion = '',
+    resource = '',
+    kind = '',
+    other = '',
+    singular = '',
+    shortNames = '',
+    ns = '',
+    verbs = '',
+    categories = '',
+  ]) => [groupVersion, resource, kind, other, singular, shortNames, ns, verbs, categories].join(' '),
 );
 writeFileSync(
   `${out}/discovery.ts`,

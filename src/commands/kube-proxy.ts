@@ -34,8 +34,7 @@ const canaryPeriodMaxMs = 5000;
 export async function run(args: readonly string[]): Promise<void> {
   const { flags, configPath, isCleanup } = readFlags(args);
   const signal = stopSignal();
-  const config =
-    configPath === undefined ? parseFlags(flags) : await loadProxyConfig(configPath, overridesOf(flags));
+  const config = configPath === undefined ? parseFlags(flags) : await loadProxyConfig(configPath, overridesOf(flags));
   const log = createLogger({ name: 'kube-proxy', verbosity: config.verbosity });
   if (isCleanup) return cleanUp(log, signal);
   if (config.kubeconfig === '') {
@@ -195,7 +194,10 @@ interface Flags {
 function readFlags(args: readonly string[]): { flags: Flags; configPath: string | undefined; isCleanup: boolean } {
   const program = new Command('kube-proxy')
     .description('Programs Services into the kernel of this node.')
-    .option('--config <file>', 'KubeProxyConfiguration; other flags but --hostname-override and -v are not looked at then')
+    .option(
+      '--config <file>',
+      'KubeProxyConfiguration; other flags but --hostname-override and -v are not looked at then',
+    )
     .option('--kubeconfig <file>', 'credentials for the API server')
     .option('--hostname-override <name>', "the node's name, where it is not the machine's")
     .option('--proxy-mode <mode>', 'iptables')

@@ -13,7 +13,10 @@ export interface SettingsNeed {
 const conntrackMaxLimit = 1_048_576;
 
 /** Entries that the connection table shall hold; 0: leave it as it is. Pure. */
-export function conntrackMax({ maxPerCore, min }: Pick<ConntrackConfig, 'maxPerCore' | 'min'>, cpuCount: number): number {
+export function conntrackMax(
+  { maxPerCore, min }: Pick<ConntrackConfig, 'maxPerCore' | 'min'>,
+  cpuCount: number,
+): number {
   if (maxPerCore === 0) return 0;
   const scaled = maxPerCore * cpuCount;
   // the upper limit wins even over a greater minimum, as upstream

@@ -15,7 +15,11 @@ const programmingBuckets = [
 export class ProxyMetrics {
   readonly #registry = new Registry();
   readonly #syncSeconds = this.#histogram('sync_proxy_rules_duration_seconds', 'Time of one sync', syncBuckets);
-  readonly #fullSeconds = this.#histogram('sync_full_proxy_rules_duration_seconds', 'Time of one full sync', syncBuckets);
+  readonly #fullSeconds = this.#histogram(
+    'sync_full_proxy_rules_duration_seconds',
+    'Time of one full sync',
+    syncBuckets,
+  );
   readonly #partialSeconds = this.#histogram(
     'sync_partial_proxy_rules_duration_seconds',
     'Time of one sync of changes only',
@@ -27,8 +31,14 @@ export class ProxyMetrics {
     programmingBuckets,
   );
   readonly #lastSync = this.#gauge('sync_proxy_rules_last_timestamp_seconds', 'When the last sync succeeded');
-  readonly #lastQueued = this.#gauge('sync_proxy_rules_last_queued_timestamp_seconds', 'When a sync was last asked for');
-  readonly #endpointsPending = this.#gauge('sync_proxy_rules_endpoint_changes_pending', 'Endpoint changes not yet synced');
+  readonly #lastQueued = this.#gauge(
+    'sync_proxy_rules_last_queued_timestamp_seconds',
+    'When a sync was last asked for',
+  );
+  readonly #endpointsPending = this.#gauge(
+    'sync_proxy_rules_endpoint_changes_pending',
+    'Endpoint changes not yet synced',
+  );
   readonly #servicesPending = this.#gauge('sync_proxy_rules_service_changes_pending', 'Service changes not yet synced');
   readonly #endpointsTotal = this.#counter('sync_proxy_rules_endpoint_changes_total', 'Endpoint changes');
   readonly #servicesTotal = this.#counter('sync_proxy_rules_service_changes_total', 'Service changes');
@@ -55,7 +65,10 @@ export class ProxyMetrics {
     this.#lastQueued.set({ ip_family: family }, nowMs / 1000);
   }
 
-  pending(family: IpFamily, { serviceChanges, endpointChanges }: { serviceChanges: number; endpointChanges: number }): void {
+  pending(
+    family: IpFamily,
+    { serviceChanges, endpointChanges }: { serviceChanges: number; endpointChanges: number },
+  ): void {
     this.#servicesPending.set({ ip_family: family }, serviceChanges);
     this.#endpointsPending.set({ ip_family: family }, endpointChanges);
   }
@@ -95,11 +108,22 @@ export class ProxyMetrics {
   }
 
   #histogram(name: string, help: string, buckets: number[]): Histogram {
-    return new Histogram({ name: `kubeproxy_${name}`, help, buckets, labelNames: ['ip_family'], registers: [this.#registry] });
+    return new Histogram({
+      name: `kubeproxy_${name}`,
+      help,
+      buckets,
+      labelNames: ['ip_family'],
+      registers: [this.#registry],
+    });
   }
 
   #gauge(name: string, help: string, more: string[] = []): Gauge {
-    return new Gauge({ name: `kubeproxy_${name}`, help, labelNames: ['ip_family', ...more], registers: [this.#registry] });
+    return new Gauge({
+      name: `kubeproxy_${name}`,
+      help,
+      labelNames: ['ip_family', ...more],
+      registers: [this.#registry],
+    });
   }
 
   #counter(name: string, help: string): Counter {

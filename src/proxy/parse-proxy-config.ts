@@ -36,7 +36,8 @@ export function parseProxyConfig(document: unknown, options: ParseOptions): Prox
   if (familyOfIp(bindAddress) === undefined) problems.push(`bindAddress must be an IP address: "${bindAddress}"`);
   const isIpv6 = familyOfIp(bindAddress) === 'IPv6';
   // an explicit empty health address switches the server off by flag only: in a file it cannot be told from unset
-  const healthzText = read.any('healthzBindAddress') === '' && options.isZeroMeant ? undefined : read.text('healthzBindAddress');
+  const healthzText =
+    read.any('healthzBindAddress') === '' && options.isZeroMeant ? undefined : read.text('healthzBindAddress');
   const zeroIsUnset = !options.isZeroMeant;
 
   const config: ProxyConfig = {
@@ -140,14 +141,14 @@ function parseDetection(read: FieldReader, problems: string[]): LocalDetection {
     case 'InterfaceNamePrefix': {
       const interfaceNamePrefix = read.text('detectLocal.interfaceNamePrefix');
       if (!isInterfaceName(interfaceNamePrefix)) {
-        problems.push(`detectLocal.interfaceNamePrefix must be the start of an interface's name: "${interfaceNamePrefix}"`);
+        problems.push(
+          `detectLocal.interfaceNamePrefix must be the start of an interface's name: "${interfaceNamePrefix}"`,
+        );
       }
       return { mode, interfaceNamePrefix };
     }
     default:
-      problems.push(
-        `detectLocalMode must be ClusterCIDR, NodeCIDR, BridgeInterface or InterfaceNamePrefix: "${mode}"`,
-      );
+      problems.push(`detectLocalMode must be ClusterCIDR, NodeCIDR, BridgeInterface or InterfaceNamePrefix: "${mode}"`);
       return { mode: 'ClusterCIDR', clusterCidrs };
   }
 }

@@ -5,7 +5,12 @@ import type { ApiClient, ResourceType } from '../client/api-client.ts';
 import type { ObjectReference } from '../objects/generated/core-v1.ts';
 import type { Event } from '../objects/generated/events-v1.ts';
 
-const eventsV1: ResourceType<Event> = { prefix: '/apis/events.k8s.io/v1', plural: 'events', kind: 'Event', namespaced: true };
+const eventsV1: ResourceType<Event> = {
+  prefix: '/apis/events.k8s.io/v1',
+  plural: 'events',
+  kind: 'Event',
+  namespaced: true,
+};
 
 export interface ProxyEvent {
   regarding: ObjectReference;

@@ -68,7 +68,9 @@ export class Proxy {
   async run(signal: AbortSignal): Promise<void> {
     const { client, node, clock, log } = this.#need;
     const collector = new ServiceCollector({ client, clock, log: log.child({ room: 'collect' }) });
-    const proxies = [...this.#need.installers].map(([family, installer]) => this.#familyProxy(family, installer, signal));
+    const proxies = [...this.#need.installers].map(([family, installer]) =>
+      this.#familyProxy(family, installer, signal),
+    );
     for (const proxy of proxies) {
       collector.addSink(proxy);
       node.onChange(() => proxy.resync());
@@ -140,7 +142,10 @@ export class Proxy {
 
   async #announce(signal: AbortSignal): Promise<void> {
     const regarding = this.#events.nodeReference;
-    await this.#events.report({ regarding, type: 'Normal', reason: 'Starting', action: 'StartKubeProxy', note: '' }, signal);
+    await this.#events.report(
+      { regarding, type: 'Normal', reason: 'Starting', action: 'StartKubeProxy', note: '' },
+      signal,
+    );
     // the other parts go on until they are stopped: ending here would stop them
     await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
   }
@@ -152,7 +157,10 @@ export class Proxy {
     const endMs = clock.monotonicMs() + nodeWaitMs;
     while (node.ips.length === 0 && !signal.aborted) {
       if (clock.monotonicMs() >= endMs) {
-        log.warn({ node: this.#nodeName }, 'the Node object has no addresses yet, NodePorts answer on all until it has');
+        log.warn(
+          { node: this.#nodeName },
+          'the Node object has no addresses yet, NodePorts answer on all until it has',
+        );
         return;
       }
       await clock.sleep(nodePollMs, signal);

@@ -177,6 +177,9 @@ describe('Cgroups on v2', () => {
       limitBytes: 4096,
     });
     expect(await cgroups.cpuUsageNs('/kubepods')).toBe(42_000);
+    expect(await cgroups.hasSwapLimit('/kubepods')).toBe(false);
+    await put('kubepods/memory.swap.max', 'max');
+    expect(await cgroups.hasSwapLimit('/kubepods')).toBe(true);
   });
 });
 

@@ -133,6 +133,12 @@ export class Cgroups {
     };
   }
 
+  /** Whether swap can be limited in this group: v2 with swap accounting. */
+  async hasSwapLimit(path: string): Promise<boolean> {
+    assertPath(path);
+    return this.version === 2 && (await isThere(join(this.#root, path, 'memory.swap.max')));
+  }
+
   /** CPU time used since the group exists, in ns; undefined when the group, or the controller, isn't there. */
   async cpuUsageNs(path: string): Promise<number | undefined> {
     const folder = await this.#folderOf(this.version === 1 ? 'cpuacct' : 'cpu', path);

@@ -70,7 +70,10 @@ function parsePlugin(plugin: unknown, at: string, problems: string[]): CniPlugin
 /** The highest version that both the file and we know. */
 function chooseVersion(root: Record<string, unknown>, problems: string[]): string {
   const { cniVersion, cniVersions: offered } = root;
-  const names: unknown[] = [...(Array.isArray(offered) ? offered : []), ...(cniVersion === undefined ? [] : [cniVersion])];
+  const names: unknown[] = [
+    ...(Array.isArray(offered) ? offered : []),
+    ...(cniVersion === undefined ? [] : [cniVersion]),
+  ];
   const known = cniVersions.filter((version) => names.includes(version));
   const best = known.at(-1);
   if (best !== undefined) return best;

@@ -1,5 +1,12 @@
 /** What a plugin is given and what it answers, as JSON. Pure. */
-import { type CniAttachment, CniError, type CniNetworkList, type CniPlugin, type CniResult, describeCniCode } from './cni-types.ts';
+import {
+  type CniAttachment,
+  CniError,
+  type CniNetworkList,
+  type CniPlugin,
+  type CniResult,
+  describeCniCode,
+} from './cni-types.ts';
 import { isRecord } from './parse-conflist.ts';
 
 export type CniCommand = 'ADD' | 'DEL' | 'CHECK' | 'VERSION';
@@ -67,14 +74,25 @@ export function parseResult(text: string, plugin: string, cniVersion: string): C
 }
 
 /** A failed plugin's own words: the protocol's error on its output, else what it wrote to its error stream. */
-export function parseFailure(plugin: string, command: CniCommand, stdout: string, stderr: string, how: string): CniError {
+export function parseFailure(
+  plugin: string,
+  command: CniCommand,
+  stdout: string,
+  stderr: string,
+  how: string,
+): CniError {
   const said = parseJson(stdout);
   if (isRecord(said) && (typeof said['msg'] === 'string' || typeof said['code'] === 'number')) {
     const code = typeof said['code'] === 'number' ? said['code'] : undefined;
     const msg = typeof said['msg'] === 'string' && said['msg'] !== '' ? said['msg'] : 'no message';
     const details = typeof said['details'] === 'string' ? said['details'] : '';
     const kind = code === undefined || code >= 100 ? '' : ` (${describeCniCode(code)})`;
-    return new CniError(`plugin "${plugin}" ${command}: ${msg}${details === '' ? '' : `: ${details}`}${kind}`, plugin, code, details);
+    return new CniError(
+      `plugin "${plugin}" ${command}: ${msg}${details === '' ? '' : `: ${details}`}${kind}`,
+      plugin,
+      code,
+      details,
+    );
   }
   const words = stdout.trim() === '' ? stderr : stdout;
   return new CniError(`plugin "${plugin}" ${command} ${how}: ${shown(words)}`, plugin, undefined, '');

@@ -22,10 +22,9 @@ export class Conntrack {
   /** Deletes every flow with the same two ends. One that is gone is deleted. */
   async deleteUdpFlow(family: Family, flow: ConntrackFlow, signal: AbortSignal): Promise<void> {
     const { toIp, toPort, replyFromIp, replyFromPort } = flow;
-    const args = [
-      ...['-D', '-p', 'udp', '-f', family, '--orig-dst', toIp, '--orig-port-dst', String(toPort)],
-      ...['--reply-src', replyFromIp, '--reply-port-src', String(replyFromPort)],
-    ];
+    const to = ['--orig-dst', toIp, '--orig-port-dst', String(toPort)];
+    const from = ['--reply-src', replyFromIp, '--reply-port-src', String(replyFromPort)];
+    const args = ['-D', '-p', 'udp', '-f', family, ...to, ...from];
     try {
       await runCommand('conntrack', args, { timeoutMs, signal });
     } catch (err) {
@@ -45,7 +44,8 @@ export function parseFlows(text: string): ConntrackFlow[] {
     const dport = [...line.matchAll(/\bdport=(\d+)/g)].map((match) => Number(match[1]));
     const sport = [...line.matchAll(/\bsport=(\d+)/g)].map((match) => Number(match[1]));
     const [toIp, toPort, replyFromIp, replyFromPort] = [dst[0], dport[0], src[1], sport[1]];
-    if (toIp === undefined || toPort === undefined || replyFromIp === undefined || replyFromPort === undefined) continue;
+    if (toIp === undefined || toPort === undefined || replyFromIp === undefined || replyFromPort === undefined)
+      continue;
     flows.push({ toIp, toPort, replyFromIp, replyFromPort });
   }
   return flows;

@@ -133,7 +133,13 @@ export class Iptables {
     }
   }
 
-  #explain(file: string, args: readonly string[], code: number | null, stderr: string, error: Error | undefined): Error {
+  #explain(
+    file: string,
+    args: readonly string[],
+    code: number | null,
+    stderr: string,
+    error: Error | undefined,
+  ): Error {
     if (error !== undefined && 'code' in error && error.code === 'ENOENT') return this.#notInstalled(file, error);
     const command = [file, ...args].map(quoteForShell).join(' ');
     const said = stderr.trim() || error?.message || 'no message';

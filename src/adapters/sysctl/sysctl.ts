@@ -44,7 +44,8 @@ export class Sysctl {
 
   async #write(path: string, value: string): Promise<boolean> {
     const before = await this.#read(path);
-    if (before === undefined) throw new NotFoundError(`Cannot set "/${path}" to ${value}: this kernel has no such setting`);
+    if (before === undefined)
+      throw new NotFoundError(`Cannot set "/${path}" to ${value}: this kernel has no such setting`);
     if (before === value) return false;
     try {
       // `r+`: such files are never created

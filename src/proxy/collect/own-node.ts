@@ -52,7 +52,9 @@ export class OwnNode {
   get ips(): readonly string[] {
     const { bindAddress } = this.#options;
     const isSpecific = bindAddress !== '0.0.0.0' && bindAddress !== '::';
-    return isSpecific ? [bindAddress, ...this.#ips.filter((ip) => familyOfIp(ip) !== familyOfIp(bindAddress))] : this.#ips;
+    return isSpecific
+      ? [bindAddress, ...this.#ips.filter((ip) => familyOfIp(ip) !== familyOfIp(bindAddress))]
+      : this.#ips;
   }
 
   get podCidrs(): readonly string[] {
@@ -86,8 +88,7 @@ export class OwnNode {
     const primary = all[0];
     const second = all.find((ip) => primary !== undefined && familyOfIp(ip) !== familyOfIp(primary));
     const ips = [primary, second].filter((ip) => ip !== undefined);
-    const isSame =
-      zone === this.#zone && ips.join() === this.#ips.join() && podCidrs.join() === this.#podCidrs.join();
+    const isSame = zone === this.#zone && ips.join() === this.#ips.join() && podCidrs.join() === this.#podCidrs.join();
     this.#zone = zone;
     this.#ips = ips;
     this.#podCidrs = podCidrs;

@@ -4,7 +4,8 @@ import type { IpFamily } from '../proxy-model.ts';
 import { parseCidr } from './ip-ranges.ts';
 
 export type LocalTraffic =
-  { readonly kind: 'source'; readonly cidr: string } | { readonly kind: 'interface'; readonly pattern: string };
+  | { readonly kind: 'source'; readonly cidr: string }
+  | { readonly kind: 'interface'; readonly pattern: string };
 
 /** Undefined when the family has no detector: the rules that need one are left out then. */
 export function localTraffic(

@@ -14,10 +14,7 @@ export interface UdpFlow {
  * answers come from something else than a serving endpoint is stale: also one from before the Service had endpoints,
  * and one to a Service that has none left. TCP ends by itself.
  */
-export function staleUdpFlows(
-  flows: readonly UdpFlow[],
-  services: Iterable<ServiceState>,
-): UdpFlow[] {
+export function staleUdpFlows(flows: readonly UdpFlow[], services: Iterable<ServiceState>): UdpFlow[] {
   const byAddress = new Map<string, Set<string>>();
   const byNodePort = new Map<number, Set<string>>();
   for (const { ports, endpoints } of services) {

@@ -32,7 +32,11 @@ export function serviceHealths(services: Iterable<ServiceState>): Map<string, Se
 
 /** The body that load balancers' tools show, laid out as upstream does. Pure. */
 export function serviceHealthBody({ namespace, name, localEndpoints }: ServiceHealth, isProxyHealthy: boolean): string {
-  return JSON.stringify({ service: { namespace, name }, localEndpoints, serviceProxyHealthy: isProxyHealthy }, undefined, '\t');
+  return JSON.stringify(
+    { service: { namespace, name }, localEndpoints, serviceProxyHealthy: isProxyHealthy },
+    undefined,
+    '\t',
+  );
 }
 
 export interface ServiceHealthPortsNeed {
@@ -87,7 +91,10 @@ export class ServiceHealthPorts {
     const name = `health check of Service ${key}`;
     const host = family === 'IPv4' ? '0.0.0.0' : '::';
     // without a hard fail it retries by itself and never rejects
-    return runHttpListener({ name, host, port, answer: this.#answer(key), isHardFail: false, onFailure, clock, log }, signal);
+    return runHttpListener(
+      { name, host, port, answer: this.#answer(key), isHardFail: false, onFailure, clock, log },
+      signal,
+    );
   }
 
   #answer(key: string): RequestListener {

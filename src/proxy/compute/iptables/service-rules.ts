@@ -51,7 +51,7 @@ export function serviceRules(port: ServicePort, endpoints: readonly Endpoint[], 
   const externalEndpoints = port.isExternalPolicyLocal ? selected.local : selected.cluster;
   const isExternal = isExternallyAccessible(port);
   return {
-    shared: sharedRules(port, selected, context),
+    shared: sharedRules(port, selected),
     chains: selected.hasAny ? ownChains(port, selected, context) : [],
     lacksLocal: {
       internal: port.isInternalPolicyLocal && selected.hasAny && internalEndpoints.length === 0,
@@ -60,7 +60,7 @@ export function serviceRules(port: ServicePort, endpoints: readonly Endpoint[], 
   };
 }
 
-function sharedRules(port: ServicePort, selected: SelectedEndpoints, context: RuleContext): ServiceRules['shared'] {
+function sharedRules(port: ServicePort, selected: SelectedEndpoints): ServiceRules['shared'] {
   const name = servicePortName(port);
   const chains = serviceChainNames(port);
   const { hasAny } = selected;
@@ -79,10 +79,7 @@ function sharedRules(port: ServicePort, selected: SelectedEndpoints, context: Ru
     const target = port.isInternalPolicyLocal ? chains.local : chains.cluster;
     add('nat KUBE-SERVICES', `-m comment --comment "${name} cluster IP" ${to(port.clusterIp)} -j ${target}`);
   } else {
-    add(
-      'filter KUBE-SERVICES',
-      `-m comment --comment ${refusal.why} ${to(port.clusterIp)} -j ${refusal.verdict}`,
-    );
+    add('filter KUBE-SERVICES', `-m comment --comment ${refusal.why} ${to(port.clusterIp)} -j ${refusal.verdict}`);
   }
   for (const ip of port.externalIps) {
     if (hasAny) {
@@ -153,7 +150,8 @@ function ownChains(port: ServicePort, selected: SelectedEndpoints, context: Rule
       chains.push({ chain: names.firewall, rules: firewallRules(port, name, context) });
     }
   }
-  for (const [endpoint, chain] of sepNames) chains.push({ chain, rules: endpointRules(port, endpoint, chain, context) });
+  for (const [endpoint, chain] of sepNames)
+    chains.push({ chain, rules: endpointRules(port, endpoint, chain, context) });
   return chains;
 }
 
@@ -166,7 +164,8 @@ function masqueradeOutsiders(port: ServicePort, { masqueradeAll, localTraffic }:
 
 function externalRules(port: ServicePort, usesCluster: boolean, usesLocal: boolean, context: RuleContext): string[] {
   const { cluster, local } = serviceChainNames(port);
-  const about = (text: string): string => `-m comment --comment "${text} for ${servicePortName(port)} external destinations"`;
+  const about = (text: string): string =>
+    `-m comment --comment "${text} for ${servicePortName(port)} external destinations"`;
   if (!port.isExternalPolicyLocal) {
     const rules = [`${about('masquerade traffic')} -j KUBE-MARK-MASQ`];
     return usesCluster ? [...rules, `-j ${cluster}`] : rules;
@@ -224,7 +223,12 @@ function balance(
   return [...sticky, ...random];
 }
 
-function endpointRules(port: ServicePort, endpoint: Endpoint, chain: string, { isLargeCluster }: RuleContext): string[] {
+function endpointRules(
+  port: ServicePort,
+  endpoint: Endpoint,
+  chain: string,
+  { isLargeCluster }: RuleContext,
+): string[] {
   const comment = isLargeCluster ? '' : `-m comment --comment ${servicePortName(port)} `;
   const remember = port.affinitySeconds === undefined ? '' : `-m recent --name ${chain} --set `;
   return [

@@ -46,7 +46,8 @@ export function jumpArguments({ match, comment, to }: Jump): string[] {
   return [
     ...match.split(' ').filter((word) => word !== ''),
     ...(comment === '' ? [] : ['-m', 'comment', '--comment', comment]),
-    ...['-j', to],
+    '-j',
+    to,
   ];
 }
 
@@ -114,8 +115,7 @@ export function nodePortJumps(
   addresses: readonly string[] | undefined,
   localhostNodePorts: boolean,
 ): string[] {
-  const comment =
-    '-m comment --comment "kubernetes service nodeports; NOTE: this must be the last rule in this chain"';
+  const comment = '-m comment --comment "kubernetes service nodeports; NOTE: this must be the last rule in this chain"';
   const worksOn = (ip: string): boolean => !isLoopback(ip) || (family === 'IPv4' && localhostNodePorts);
   if (addresses !== undefined) {
     return addresses.filter(worksOn).map((ip) => `${comment} -d ${ip} -j KUBE-NODEPORTS`);

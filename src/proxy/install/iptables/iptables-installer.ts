@@ -3,7 +3,12 @@ import type { Clock } from '../../../base/clock.ts';
 import type { Logger } from '../../../base/logger.ts';
 import type { LocalTraffic } from '../../compute/local-traffic.ts';
 import { type NodePortAddresses, matchingAddresses } from '../../compute/node-port-addresses.ts';
-import { type RuleContext, type ServiceRules, type SharedChain, serviceRules } from '../../compute/iptables/service-rules.ts';
+import {
+  type RuleContext,
+  type ServiceRules,
+  type SharedChain,
+  serviceRules,
+} from '../../compute/iptables/service-rules.ts';
 import { nodePortJumps, sharedChains, staticRules } from '../../compute/iptables/static-rules.ts';
 import { type IpFamily, type ServiceState, endpointsKey } from '../../proxy-model.ts';
 import { type Installer, PartialSyncError, type SyncReport, type SyncRequest } from '../installer.ts';

@@ -41,7 +41,9 @@ export async function* restoreText(
 
 async function* lines(plan: RestorePlan, written: { filter: number; nat: number }): AsyncGenerator<string> {
   if (plan.isFull) yield* ['*mangle', ...canaryLines(), 'COMMIT'];
-  const dirtyFilter = sharedChains.filter.filter((chain) => plan.dirty.has(`filter ${chain}`));
+  const dirtyFilter = sharedChains.filter.filter(
+    (chain) => plan.dirty.has(`filter ${chain}`) && !(chain === 'KUBE-FIREWALL' && isKubeletsOnly(plan)),
+  );
   if (plan.isFull || dirtyFilter.length > 0) {
     yield '*filter';
     for (const line of sharedLines('filter', dirtyFilter, plan)) {
@@ -83,6 +85,12 @@ function* sharedLines(table: 'filter' | 'nat', chains: readonly string[], plan: 
     for (const rule of plan.sharedRules(`${table} ${chain}`)) yield `-A ${chain} ${rule}`;
     for (const rule of plan.fixed.get(`${table} ${chain}`) ?? []) yield `-A ${chain} ${rule}`;
   }
+}
+
+/** The kubelet adds to this chain, too: without a rule of ours we see that it exists and never empty it. */
+function isKubeletsOnly({ fixed, existing }: RestorePlan): boolean {
+  const isOurs = (fixed.get('filter KUBE-FIREWALL') ?? []).length > 0;
+  return !isOurs && existing?.filter.chains.has('KUBE-FIREWALL') === true;
 }
 
 function canaryLines(): string[] {

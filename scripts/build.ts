@@ -1,0 +1,91 @@
+/**
+ * Bundles the program into `dist/gantry.js`, with one chunk per command so that each pays for its own imports.
+ * `dist/` runs with nothing but Node and the `proto/` folder beside it; what cannot be bundled is copied into it.
+ */
+import { chmod, cp, mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { build } from 'esbuild';
+
+const root = dirname(import.meta.dirname);
+const require = createRequire(import.meta.url);
+
+/** The logger's pretty printer runs in a worker, which is a file of its own: pino looks here for it. */
+const workers = {
+  'thread-stream-worker': require.resolve('thread-stream/lib/worker.js', { paths: [require.resolve('pino')] }),
+  'pino-worker': require.resolve('pino/lib/worker.js'),
+  'pino-pretty': require.resolve('pino-pretty'),
+};
+
+const hashBang = '#!/usr/bin/env node';
+
+/** What bundled CommonJS expects to find, in a module. Its first line makes room for `hashBang`, so that maps fit. */
+const preamble = `//
+import { createRequire as __createRequire } from 'node:module';
+const require = __createRequire(import.meta.url);
+const __filename = import.meta.filename, __dirname = import.meta.dirname;`;
+
+const pinoPaths = `globalThis.__bundlerPathsOverrides = Object.fromEntries(${JSON.stringify(Object.keys(workers))}.map(
+  (name) => [name, import.meta.dirname.replace(/\\/chunks$/, '') + '/workers/' + name + '.js']));`;
+
+async function bundle(dist: string): Promise<void> {
+  const common = {
+    bundle: true,
+    platform: 'node',
+    target: 'node24',
+    format: 'esm',
+    sourcemap: true,
+    sourcesContent: false,
+    logLevel: 'warning',
+    absWorkingDir: root,
+  } as const;
+  await Promise.all([
+    build({
+      ...common,
+      entryPoints: { gantry: 'src/main.ts' },
+      outdir: dist,
+      splitting: true,
+      chunkNames: 'chunks/[name]-[hash]',
+      external: ['koffi'], // finds its native library relative to its own files
+      banner: { js: `${preamble}\n${pinoPaths}` },
+    }),
+    build({ ...common, entryPoints: workers, outdir: join(dist, 'workers'), banner: { js: preamble } }),
+  ]);
+}
+
+/** koffi and its library for this machine, where the bundle's own resolution finds them. */
+async function copyKoffi(dist: string): Promise<void> {
+  const from = join(root, 'node_modules');
+  const to = join(dist, 'node_modules');
+  const native = `@koromix/koffi-${process.platform}-${process.arch}`;
+  const isCode = async (path: string): Promise<boolean> =>
+    (await stat(path)).isDirectory()
+      ? !path.endsWith('/vendor') && !path.endsWith('/doc')
+      : /\.(c?js|json|txt)$/.test(path);
+  await Promise.all([
+    cp(join(from, 'koffi'), join(to, 'koffi'), { recursive: true, filter: isCode }),
+    cp(join(from, native), join(to, native), { recursive: true }),
+  ]);
+}
+
+/** Lets the bundle be started as a program, on the Node that comes first in PATH. */
+async function makeExecutable(path: string): Promise<void> {
+  const text = await readFile(path, 'utf8');
+  await writeFile(path, text.replace(/^.*/, hashBang));
+  await chmod(path, 0o755);
+}
+
+const startMs = performance.now();
+const dist = join(root, 'dist');
+// beside the old one, which programs may still be loading from, and swapped when it is whole
+const next = join(root, 'node_modules', `.gantry-dist-${process.pid}`);
+await mkdir(next, { recursive: true });
+try {
+  await Promise.all([bundle(next), copyKoffi(next)]);
+  await makeExecutable(join(next, 'gantry.js'));
+  await rm(dist, { recursive: true, force: true });
+  await rename(next, dist);
+} finally {
+  await rm(next, { recursive: true, force: true });
+}
+console.log(`built dist/gantry.js in ${((performance.now() - startMs) / 1000).toFixed(1)}s`);

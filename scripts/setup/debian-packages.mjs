@@ -1,0 +1,45 @@
+import { existsSync } from 'node:fs';
+import { hasCommand, run, runCode } from './run-command.mjs';
+
+/** What a lab and its tests need of the machine: a package is missing when what we use of it is. */
+export const packages = [
+  { name: 'busybox-static', isThere: () => existsSync('/bin/busybox') },
+  { name: 'catatonit', isThere: () => existsSync('/usr/bin/catatonit') },
+  { name: 'conntrack', isThere: () => hasCommand('conntrack') },
+  { name: 'containerd', isThere: () => hasCommand('containerd') && hasCommand('ctr') },
+  {
+    name: 'containernetworking-plugins',
+    isThere: () => existsSync('/usr/lib/cni/bridge') || existsSync('/opt/cni/bin/bridge'),
+  },
+  { name: 'etcd-server', isThere: () => hasCommand('etcd') },
+  { name: 'iproute2', isThere: () => hasCommand('ip') },
+  { name: 'ipset', isThere: () => hasCommand('ipset') },
+  { name: 'iptables', isThere: () => hasCommand('iptables-restore') },
+  { name: 'nftables', isThere: () => hasCommand('nft') },
+  { name: 'openssl', isThere: () => hasCommand('openssl') },
+  { name: 'procps', isThere: () => hasCommand('sysctl') },
+  { name: 'runc', isThere: () => hasCommand('runc') },
+  // Debian's package does not install over a kubectl from elsewhere: any that is there will do.
+  { name: 'kubernetes-client', isThere: () => hasCommand('kubectl') },
+];
+
+/** Installs what is missing. Without root it says what that is, and gives up only when it is `required`. */
+export async function ensureDebianPackages({ required }) {
+  const missing = packages.filter(({ isThere }) => !isThere()).map(({ name }) => name);
+  if (missing.length === 0) return;
+  const command = `apt-get install --no-install-recommends ${missing.join(' ')}`;
+  if (process.geteuid?.() !== 0 || !hasCommand('apt-get')) {
+    const reason = hasCommand('apt-get') ? 'as root' : 'on Debian, or install the same on your system';
+    const message = `these packages are missing: ${missing.join(', ')}; run ${reason}: ${command}`;
+    if (required) throw new Error(message);
+    console.log(`setup: ${message}`);
+    return;
+  }
+  console.log(`setup: installing Debian packages: ${missing.join(', ')}`);
+  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
+  const install = ['install', '--yes', '--no-install-recommends', ...missing];
+  // The lists may be old or missing: they are fetched only when the first try fails.
+  if ((await runCode('apt-get', install, { env })) === 0) return;
+  await run('apt-get', ['update'], { env });
+  await run('apt-get', install, { env });
+}

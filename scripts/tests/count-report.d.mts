@@ -1,0 +1,7 @@
+export interface TestCount {
+  passed: number;
+  failed: number;
+  skipped: number;
+}
+export function countReport(report: unknown, exitCode: number): TestCount;
+export function addUp(counts: readonly TestCount[]): TestCount;

@@ -1,0 +1,27 @@
+/**
+ * Counts of one suite from vitest's JSON report. A suite that failed as a whole (a file that does not load, an error
+ * outside of any test, no report at all) counts as one failure more, never as none.
+ *
+ * @param {Record<string, unknown> | undefined} report
+ * @param {number} exitCode of vitest
+ */
+export function countReport(report, exitCode) {
+  const number = (key) => (typeof report?.[key] === 'number' ? report[key] : 0);
+  const passed = number('numPassedTests');
+  const skipped = number('numPendingTests') + number('numTodoTests');
+  const files = Array.isArray(report?.['testResults']) ? report['testResults'] : [];
+  const broken = files.filter(({ status, assertionResults }) => status === 'failed' && !hasFailure(assertionResults));
+  const failed = number('numFailedTests') + broken.length;
+  const failedSilently = failed === 0 && (exitCode !== 0 || report === undefined);
+  return { passed, failed: failedSilently ? 1 : failed, skipped };
+}
+
+function hasFailure(results) {
+  return Array.isArray(results) && results.some(({ status }) => status === 'failed');
+}
+
+/** @param {ReadonlyArray<{ passed: number, failed: number, skipped: number }>} counts */
+export function addUp(counts) {
+  const sum = (key) => counts.reduce((total, count) => total + count[key], 0);
+  return { passed: sum('passed'), failed: sum('failed'), skipped: sum('skipped') };
+}

@@ -1,0 +1,243 @@
+/** Kinds that need little more than the generic path: a default here, a rule there. One entry each. */
+import type { CertificateSigningRequest } from '../../objects/generated/certificates-v1.ts';
+import type { PersistentVolume, PersistentVolumeClaim } from '../../objects/generated/core-v1.ts';
+import type { NetworkPolicy } from '../../objects/generated/networking-v1.ts';
+import type { ClusterRoleBinding } from '../../objects/generated/rbac-v1.ts';
+import type { CSIDriver, StorageClass } from '../../objects/generated/storage-v1.ts';
+import { type ApiObject, isSameMeaning, listAt, textAt } from './api-object.ts';
+import { type FieldError, forbiddenField, immutable, invalidValue, required } from './field-errors.ts';
+import {
+  certificateSigningRequestColumns,
+  csiNodeColumns,
+  ingressClassColumns,
+  persistentVolumeClaimColumns,
+  persistentVolumeColumns,
+  podDisruptionBudgetColumns,
+  priorityClassColumns,
+  runtimeClassColumns,
+  storageClassColumns,
+} from './print-others.ts';
+import { defaultColumns, nameAndAge } from './print-table.ts';
+import { type Strategy, typed } from './resource.ts';
+
+const plain: Strategy = { nameRule: 'subdomain', columns: nameAndAge };
+const generationPart = ({ spec }: ApiObject): unknown => spec;
+
+/** These may not change after creation. */
+function kept(...fields: string[]): (object: ApiObject, old: ApiObject) => FieldError[] {
+  return (object, old) =>
+    fields
+      .filter((field) => !isSameMeaning(object[field], old[field]))
+      .map((field) => immutable(field, object[field]));
+}
+
+const binding: Strategy = {
+  nameRule: 'segment',
+  columns: nameAndAge,
+  updateMayCreate: true,
+  applyDefaults(object) {
+    const { roleRef, subjects } = typed<ClusterRoleBinding>(object);
+    if (roleRef !== undefined) roleRef.apiGroup ||= 'rbac.authorization.k8s.io';
+    for (const subject of subjects ?? []) {
+      if (subject.kind === 'User' || subject.kind === 'Group') subject.apiGroup ||= 'rbac.authorization.k8s.io';
+    }
+  },
+  validateUpdate: (object, old) =>
+    isSameMeaning(object['roleRef'], old['roleRef'])
+      ? []
+      : [invalidValue('roleRef', object['roleRef'], 'cannot change roleRef')],
+};
+
+const role: Strategy = { nameRule: 'segment', columns: defaultColumns, updateMayCreate: true };
+
+export const otherStrategies: Readonly<Record<string, Strategy>> = {
+  'persistentvolumes': {
+    ...plain,
+    deleteReturnsObject: true,
+    columns: persistentVolumeColumns,
+    applyDefaults(object) {
+      object['spec'] ??= {};
+      const { spec } = typed<PersistentVolume>(object);
+      if (spec === undefined) return;
+      spec.persistentVolumeReclaimPolicy ||= 'Retain';
+      spec.volumeMode ||= 'Filesystem';
+      if (spec.hostPath !== undefined) spec.hostPath.type ??= '';
+    },
+    prepareCreate(object) {
+      object['status'] = { phase: 'Pending' };
+    },
+  },
+  'persistentvolumeclaims': {
+    ...plain,
+    deleteReturnsObject: true,
+    columns: persistentVolumeClaimColumns,
+    applyDefaults(object) {
+      object['spec'] ??= {};
+      const { spec } = typed<PersistentVolumeClaim>(object);
+      if (spec !== undefined) spec.volumeMode ||= 'Filesystem';
+    },
+    prepareCreate(object) {
+      object['status'] = { phase: 'Pending' };
+    },
+  },
+  'podtemplates': { ...plain, deleteReturnsObject: true },
+  'resourcequotas': { ...plain, deleteReturnsObject: true },
+  'limitranges': { ...plain, columns: defaultColumns, updateMayCreate: true },
+  'controllerrevisions.apps': { ...plain, validateUpdate: kept('data') },
+  'horizontalpodautoscalers.autoscaling': {
+    ...plain,
+    applyDefaults(object) {
+      const spec = object['spec'];
+      if (typeof spec === 'object' && spec !== null && !('minReplicas' in spec)) Object.assign(spec, { minReplicas: 1 });
+    },
+  },
+  'certificatesigningrequests.certificates.k8s.io': {
+    ...plain,
+    columns: certificateSigningRequestColumns,
+    selectableFields: { 'spec.signerName': (request) => textAt(request, 'spec', 'signerName') },
+    validate(object) {
+      const { spec } = typed<CertificateSigningRequest>(object);
+      const pem = Buffer.from(spec?.request ?? '', 'base64').toString();
+      const errors: FieldError[] = [];
+      if (!pem.includes('-----BEGIN CERTIFICATE REQUEST-----')) {
+        errors.push(invalidValue('spec.request', spec?.request, 'PEM block type must be CERTIFICATE REQUEST'));
+      }
+      if ((spec?.usages ?? []).length === 0) errors.push(required('spec.usages'));
+      if (!spec?.signerName) errors.push(required('spec.signerName'));
+      return errors;
+    },
+    prepareUpdate(object, old) {
+      object['spec'] = old['spec'];
+    },
+  },
+  'poddisruptionbudgets.policy': {
+    ...plain,
+    columns: podDisruptionBudgetColumns,
+    updateNeedsRevision: true,
+    generationPart,
+    validate(object) {
+      const both = textAt(object, 'spec', 'minAvailable') !== '' && textAt(object, 'spec', 'maxUnavailable') !== '';
+      return both ? [invalidValue('spec', object['spec'], 'minAvailable and maxUnavailable cannot be both set')] : [];
+    },
+  },
+  'priorityclasses.scheduling.k8s.io': {
+    ...plain,
+    columns: priorityClassColumns,
+    generationPart: () => undefined,
+    applyDefaults(object) {
+      object['preemptionPolicy'] ??= 'PreemptLowerPriority';
+    },
+    validate(object) {
+      const value = Number(object['value'] ?? 0);
+      const { name } = object.metadata;
+      const system: Record<string, number> = { 'system-node-critical': 2_000_001_000, 'system-cluster-critical': 2_000_000_000 };
+      if (name.startsWith('system-')) {
+        if (system[name] === value) return [];
+        return [
+          forbiddenField(
+            'metadata.name',
+            `priority class names with 'system-' prefix are reserved for system use only. error: ${name} is not a known system priority class`,
+          ),
+        ];
+      }
+      return value <= 1_000_000_000
+        ? []
+        : [forbiddenField('value', 'maximum allowed value of a user defined priority is 1000000000')];
+    },
+    validateUpdate: (object, old) =>
+      object['value'] === old['value'] ? [] : [forbiddenField('value', 'may not be changed in an update.')],
+  },
+  'runtimeclasses.node.k8s.io': {
+    ...plain,
+    columns: runtimeClassColumns,
+    updateNeedsRevision: true,
+    updateMayCreate: true,
+    validateUpdate: kept('handler'),
+  },
+  'ingressclasses.networking.k8s.io': { ...plain, columns: ingressClassColumns, generationPart },
+  'ingresses.networking.k8s.io': { ...plain, generationPart },
+  'networkpolicies.networking.k8s.io': {
+    ...plain,
+    generationPart,
+    applyDefaults(object) {
+      const { spec } = typed<NetworkPolicy>(object);
+      if (spec === undefined) return;
+      for (const rule of [...(spec.ingress ?? []), ...(spec.egress ?? [])]) {
+        for (const port of rule.ports ?? []) port.protocol ||= 'TCP';
+      }
+      if ((spec.policyTypes ?? []).length > 0) return;
+      spec.policyTypes = (spec.egress ?? []).length > 0 ? ['Ingress', 'Egress'] : ['Ingress'];
+    },
+  },
+  'ipaddresses.networking.k8s.io': { ...plain, nameRule: 'segment', validateUpdate: kept('spec') },
+  'storageclasses.storage.k8s.io': {
+    ...plain,
+    deleteReturnsObject: true,
+    columns: storageClassColumns,
+    applyDefaults(object) {
+      const storageClass = typed<StorageClass>(object);
+      storageClass.reclaimPolicy ||= 'Delete';
+      storageClass.volumeBindingMode ||= 'Immediate';
+    },
+    validateUpdate: kept('provisioner', 'parameters', 'reclaimPolicy', 'volumeBindingMode'),
+  },
+  'csidrivers.storage.k8s.io': {
+    ...plain,
+    deleteReturnsObject: true,
+    updateNeedsRevision: true,
+    applyDefaults(object) {
+      object['spec'] ??= {};
+      const { spec } = typed<CSIDriver>(object);
+      spec.attachRequired ??= true;
+      spec.podInfoOnMount ??= false;
+      spec.volumeLifecycleModes ??= ['Persistent'];
+      spec.storageCapacity ??= false;
+      spec.fsGroupPolicy ||= 'ReadWriteOnceWithFSType';
+      spec.requiresRepublish ??= false;
+      spec.seLinuxMount ??= false;
+    },
+  },
+  'csinodes.storage.k8s.io': { ...plain, deleteReturnsObject: true, updateNeedsRevision: true, columns: csiNodeColumns },
+  'csistoragecapacities.storage.k8s.io': { ...plain, updateNeedsRevision: true, columns: defaultColumns },
+  'volumeattachments.storage.k8s.io': { ...plain, deleteReturnsObject: true, updateNeedsRevision: true },
+  'volumeattributesclasses.storage.k8s.io': { ...plain, deleteReturnsObject: true },
+  'roles.rbac.authorization.k8s.io': role,
+  'clusterroles.rbac.authorization.k8s.io': role,
+  'rolebindings.rbac.authorization.k8s.io': binding,
+  'clusterrolebindings.rbac.authorization.k8s.io': binding,
+  'customresourcedefinitions.apiextensions.k8s.io': {
+    ...plain,
+    columns: defaultColumns,
+    updateNeedsRevision: true,
+    generationPart,
+  },
+  'apiservices.apiregistration.k8s.io': { ...plain, updateNeedsRevision: true },
+  'resourceslices.resource.k8s.io': {
+    ...plain,
+    deleteReturnsObject: true,
+    generationPart,
+    selectableFields: {
+      'spec.nodeName': (slice) => textAt(slice, 'spec', 'nodeName'),
+      'spec.driver': (slice) => textAt(slice, 'spec', 'driver'),
+    },
+  },
+  'resourceclaims.resource.k8s.io': { ...plain, deleteReturnsObject: true, validateUpdate: kept('spec') },
+  'resourceclaimtemplates.resource.k8s.io': { ...plain, deleteReturnsObject: true, validateUpdate: kept('spec') },
+  'deviceclasses.resource.k8s.io': { ...plain, deleteReturnsObject: true, generationPart },
+  ...Object.fromEntries(
+    [
+      'mutatingwebhookconfigurations',
+      'validatingwebhookconfigurations',
+      'mutatingadmissionpolicies',
+      'mutatingadmissionpolicybindings',
+      'validatingadmissionpolicies',
+      'validatingadmissionpolicybindings',
+    ].map((name) => [
+      `${name}.admissionregistration.k8s.io`,
+      { ...plain, updateNeedsRevision: true, generationPart: (object: ApiObject) => object['spec'] ?? listAt(object, 'webhooks') },
+    ]),
+  ),
+};
+
+/** For a resource without an entry. */
+export const plainStrategy: Strategy = plain;

@@ -1,0 +1,162 @@
+/** What the benchmark measures: etcd, our API server and our kubelet as real processes in a node with containerd. */
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { stringify } from 'yaml';
+import { readCgroupMounts } from '../../src/adapters/cgroup-trees/cgroup-trees.ts';
+import { isListening, isRunning } from '../../src/adapters/process-table/process-table.ts';
+import { systemClock } from '../../src/base/clock.ts';
+import { writeKubeconfig } from '../../src/bootstrap/kubeconfig-file.ts';
+import { type Pki, createPki, users } from '../../src/bootstrap/pki.ts';
+import { awaitUntil } from '../await-until.ts';
+import type { PrivateContainerd } from '../e2e/support/containerd.ts';
+import type { NodeProcess } from '../e2e/support/private-node.ts';
+import type { Program } from './budgets.ts';
+
+export const nodeName = 'bench-node';
+const nodeIp = '127.0.0.1';
+const apiServerPort = 6443;
+const etcdPort = 2379;
+const serviceSubnet = '10.96.0.0/16';
+
+export interface LabOnANode {
+  agent: NodeProcess;
+  adminKubeconfig: string;
+}
+
+/** Starts everything and waits until the node is Ready. @param program how our own program is started */
+export async function startLab(
+  containerd: PrivateContainerd,
+  program: readonly string[],
+  which: Program,
+): Promise<LabOnANode> {
+  const { node } = containerd;
+  const at = (...path: string[]): string => join(node.directory, ...path);
+  const pki = await createPki({
+    dir: at('pki'),
+    apiServerNames: ['localhost'],
+    apiServerIps: ['10.96.0.1', nodeIp],
+    etcdNames: ['localhost', nodeIp],
+    nowMs: systemClock.nowMs(),
+  });
+  const { files } = pki;
+  const etcd = await node.spawn('etcd', [
+    'etcd',
+    `--data-dir=${at('etcd')}`,
+    `--listen-client-urls=https://${nodeIp}:${etcdPort}`,
+    `--advertise-client-urls=https://${nodeIp}:${etcdPort}`,
+    `--listen-peer-urls=http://${nodeIp}:2380`,
+    '--client-cert-auth=true',
+    `--trusted-ca-file=${files.etcdCaCert}`,
+    `--cert-file=${files.etcdServerCert}`,
+    `--key-file=${files.etcdServerKey}`,
+  ]);
+  await awaitPort('etcd', etcd, etcdPort);
+  const apiServer = await node.spawn('kube-apiserver', [
+    ...program,
+    'kube-apiserver',
+    `--etcd-servers=https://${nodeIp}:${etcdPort}`,
+    `--etcd-cafile=${files.etcdCaCert}`,
+    `--etcd-certfile=${files.apiserverEtcdClientCert}`,
+    `--etcd-keyfile=${files.apiserverEtcdClientKey}`,
+    `--secure-port=${apiServerPort}`,
+    `--bind-address=${nodeIp}`,
+    `--advertise-address=${nodeIp}`,
+    `--tls-cert-file=${files.apiserverCert}`,
+    `--tls-private-key-file=${files.apiserverKey}`,
+    `--client-ca-file=${files.caCert}`,
+    `--service-account-key-file=${files.serviceAccountPublicKey}`,
+    `--service-account-signing-key-file=${files.serviceAccountKey}`,
+    '--service-account-issuer=https://kubernetes.default.svc.cluster.local',
+    `--service-cluster-ip-range=${serviceSubnet}`,
+    `--kubelet-client-certificate=${files.apiserverKubeletClientCert}`,
+    `--kubelet-client-key=${files.apiserverKubeletClientKey}`,
+  ]);
+  await awaitPort('kube-apiserver', apiServer, apiServerPort);
+
+  const adminKubeconfig = at('admin.conf');
+  const kubeletKubeconfig = at('kubelet.conf');
+  await writeUser(adminKubeconfig, pki, users.admin);
+  await writeUser(kubeletKubeconfig, pki, users.kubelet(nodeName));
+  await writeFile(at('kubelet.yaml'), stringify(await kubeletConfig(containerd, files.caCert)));
+  await mkdir(at('var', 'lib', 'kubelet'), { recursive: true });
+  const proxyFlags = which === 'agent' ? [`--proxy-config=${await writeProxyConfig(node.directory, pki)}`] : [];
+  const agent = await node.spawn(which, [
+    ...program,
+    which,
+    `--config=${at('kubelet.yaml')}`,
+    `--kubeconfig=${kubeletKubeconfig}`,
+    `--hostname-override=${nodeName}`,
+    '--root-dir=/var/lib/kubelet',
+    `--container-runtime-endpoint=${containerd.endpoint}`,
+    ...proxyFlags,
+  ]);
+  await awaitUntil(
+    'the node to be Ready',
+    async () => {
+      if (!(await isRunning(agent.id))) throw new Error(`${which} has ended: ${await lastLines(agent.logPath)}`);
+      const path = 'jsonpath={.status.conditions[?(@.type=="Ready")].status}';
+      const get = ['kubectl', `--kubeconfig=${adminKubeconfig}`, 'get', 'node', nodeName, '-o', path];
+      return (await node.run(get)).stdout === 'True';
+    },
+    { timeoutMs: 60_000, periodMs: 500 },
+  );
+  return { agent, adminKubeconfig };
+}
+
+async function awaitPort(name: string, { id, logPath }: NodeProcess, port: number): Promise<void> {
+  await awaitUntil(
+    `${name} to listen on ${port}`,
+    async () => {
+      if (!(await isRunning(id))) throw new Error(`${name} has ended: ${await lastLines(logPath)}`);
+      return isListening(id.pid, port);
+    },
+    { timeoutMs: 30_000 },
+  );
+}
+
+async function lastLines(path: string): Promise<string> {
+  return (await readFile(path, 'utf8')).trimEnd().split('\n').slice(-10).join('\n');
+}
+
+async function writeUser(path: string, pki: Pki, user: { name: string; groups?: readonly string[] }): Promise<void> {
+  await writeKubeconfig(path, {
+    clusterName: 'gantry-bench',
+    server: `https://${nodeIp}:${apiServerPort}`,
+    caPem: pki.caPem,
+    userName: user.name,
+    credentials: await pki.issueClient(user),
+  });
+}
+
+/** Everything at its default, in the control groups of the test node. */
+async function kubeletConfig(containerd: PrivateContainerd, clientCa: string): Promise<object> {
+  for (const { path } of await readCgroupMounts()) {
+    await mkdir(join(path, containerd.cgroupParent), { recursive: true });
+  }
+  return {
+    apiVersion: 'kubelet.config.k8s.io/v1beta1',
+    kind: 'KubeletConfiguration',
+    authentication: { x509: { clientCAFile: clientCa } },
+    cgroupDriver: 'cgroupfs',
+    cgroupRoot: containerd.cgroupParent,
+    failSwapOn: false,
+  };
+}
+
+async function writeProxyConfig(directory: string, pki: Pki): Promise<string> {
+  const kubeconfig = join(directory, 'kube-proxy.conf');
+  await writeUser(kubeconfig, pki, users.kubeProxy);
+  const path = join(directory, 'kube-proxy.yaml');
+  await writeFile(
+    path,
+    stringify({
+      apiVersion: 'kubeproxy.config.k8s.io/v1alpha1',
+      kind: 'KubeProxyConfiguration',
+      clientConnection: { kubeconfig },
+      conntrack: { maxPerCore: 0, min: 0 },
+      hostnameOverride: nodeName,
+      mode: 'iptables',
+    }),
+  );
+  return path;
+}
