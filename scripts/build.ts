@@ -5,7 +5,7 @@
 import { chmod, cp, mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
-import { build } from 'esbuild';
+import { type BuildOptions, type Metafile, type Plugin, build } from 'esbuild';
 
 const root = dirname(import.meta.dirname);
 const require = createRequire(import.meta.url);
@@ -28,20 +28,53 @@ const __filename = import.meta.filename, __dirname = import.meta.dirname;`;
 const pinoPaths = `globalThis.__bundlerPathsOverrides = Object.fromEntries(${JSON.stringify(Object.keys(workers))}.map(
   (name) => [name, import.meta.dirname.replace(/\\/chunks$/, '') + '/workers/' + name + '.js']));`;
 
+/**
+ * CommonJS packages that are loaded with `import()`. In a bundle such a module has a default export only, so each gets
+ * a module in between that has the names which Node would find.
+ */
+const lateCommonJs = ['prom-client'];
+
+const nameExports: Plugin = {
+  name: 'name-exports',
+  setup: ({ onResolve, onLoad }) => {
+    onResolve({ filter: new RegExp(`^(${lateCommonJs.join('|')})$`) }, ({ path, kind }) =>
+      kind === 'dynamic-import' ? { path, namespace: 'named' } : undefined,
+    );
+    onLoad({ filter: /./, namespace: 'named' }, async ({ path }) => {
+      const names = Object.keys((await import(path)) as object).filter((name) => /^(?!default$)\w+$/.test(name));
+      const exports = names.map((name) => `export const ${name} = all.${name};`);
+      return { contents: `import all from '${path}';\n${exports.join('\n')}`, resolveDir: root };
+    });
+  },
+};
+
+/** @throws {Error} when a bundled `import()` would not find the names that it does in the sources */
+function checkLateImports({ inputs }: Metafile): void {
+  for (const [path, { imports }] of Object.entries(inputs)) {
+    for (const { kind, path: target } of imports) {
+      if (kind !== 'dynamic-import' || inputs[target]?.format !== 'cjs') continue;
+      throw new Error(`Cannot bundle "${path}": "${target}" is CommonJS; add its package to lateCommonJs`);
+    }
+  }
+}
+
 async function bundle(dist: string): Promise<void> {
   const common = {
     bundle: true,
     platform: 'node',
     target: 'node24',
     format: 'esm',
+    mainFields: ['module', 'main'],
     sourcemap: true,
     sourcesContent: false,
     logLevel: 'warning',
     absWorkingDir: root,
-  } as const;
-  await Promise.all([
+  } satisfies BuildOptions;
+  const [{ metafile }] = await Promise.all([
     build({
       ...common,
+      plugins: [nameExports],
+      metafile: true,
       entryPoints: { gantry: 'src/main.ts' },
       outdir: dist,
       splitting: true,
@@ -51,6 +84,7 @@ async function bundle(dist: string): Promise<void> {
     }),
     build({ ...common, entryPoints: workers, outdir: join(dist, 'workers'), banner: { js: preamble } }),
   ]);
+  checkLateImports(metafile);
 }
 
 /** koffi and its library for this machine, where the bundle's own resolution finds them. */

@@ -14,7 +14,7 @@ import { findStaleFiles } from './check-map/regenerate.ts';
 
 const root = dirname(import.meta.dirname);
 /** Folders that are part of their room, not rooms. */
-const notRooms = new Set(['generated', 'facts', 'testdata']);
+const notRooms = new Set(['generated', 'facts', 'testdata', 'golden']);
 
 interface Tree {
   /** From the root, sorted. */

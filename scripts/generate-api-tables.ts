@@ -31,6 +31,26 @@ function shorten(type: string): string {
     .replaceAll('io.k8s.api.', '');
 }
 
+/** The same for protobuf packages: `k8s.io.api.core.v1` → `core.v1`. */
+function shortenPackage(name: string): string {
+  return name
+    .replace('k8s.io.apimachinery.pkg.apis.', '')
+    .replace('k8s.io.apiextensions_apiserver.pkg.apis.', '')
+    .replace('k8s.io.kube_aggregator.pkg.apis.', '')
+    .replace('k8s.io.api.', '');
+}
+
+/** `Container` or `k8s.io.apimachinery.pkg.api.resource.Quantity` as a name of the schema table. */
+function messageName(type: string, ownPackage: string): string {
+  const at = type.lastIndexOf('.');
+  const name = type.slice(at + 1);
+  const from = at < 0 ? ownPackage : type.slice(0, at);
+  if (name === 'Quantity' || name === 'IntOrString' || name === 'RawExtension') return name;
+  return `${shortenPackage(from)}.${name}`;
+}
+
+const scalars = new Set(['string', 'bytes', 'bool', 'int32', 'int64', 'double']);
+
 interface Definition {
   scalar: string;
   gvk: string;
@@ -103,6 +123,36 @@ const table = discovery.map(
 writeFileSync(
   `${out}/discovery.ts`,
   `${head}/** One resource or subresource a line, blank separated: groupVersion resource kind kindGroupVersion singular shortNames namespaced verbs categories. */\nexport const discoveryText = \`\n${table.join('\n')}\n\`;\n`,
+);
+const messages = new Map<string, string[]>();
+for (const [pack = '', message = '', field = '', number = '', label = '', type = ''] of rows('api-protobuf.tsv')) {
+  const key = messageName(message, pack);
+  if (!wanted.has(key)) continue;
+  const list = messages.get(key) ?? [];
+  messages.set(key, list);
+  const value = /^map<string,(.*)>$/.exec(type)?.[1];
+  const plain = value ?? type;
+  const name = scalars.has(plain) ? plain : plain.endsWith('ExtraValue') ? 'list' : messageName(plain, pack);
+  list.push(`${number}~${field}~${value !== undefined ? '%' : label === 'repeated' ? '*' : ''}${name}`);
+}
+const inlined = new Set(
+  rows('api-protobuf.tsv')
+    .map(([pack = '', message = '']) => messageName(message, pack))
+    .filter((name) => !wanted.has(name)),
+);
+for (const [pack = '', message = '', field = '', number = '', label = '', type = ''] of rows('api-protobuf.tsv')) {
+  const key = messageName(message, pack);
+  // parts that JSON writes into their parent have no type of their own in the schema
+  if (!inlined.has(key) || !/(Source|Handler|Common|Template)$/.test(key)) continue;
+  const list = messages.get(key) ?? [];
+  messages.set(key, list);
+  const name = scalars.has(type) ? type : messageName(type, pack);
+  list.push(`${number}~${field}~${label === 'repeated' ? '*' : ''}${name}`);
+}
+const messageLines = [...messages].map(([name, fields]) => [name, ...fields].join(' ')).toSorted();
+writeFileSync(
+  `${out}/protobuf.ts`,
+  `${head}/** One message a line: \`name number~field~type …\`; \`*\` repeated, \`%\` a map from strings. */\nexport const protobufText = \`\n${messageLines.join('\n')}\n\`;\n`,
 );
 execFileSync('node_modules/.bin/oxfmt', [out]);
 console.log(`${lines.length} types, ${table.length} resources in ${out}`);

@@ -11,6 +11,7 @@ const waitMs = 90_000;
 const retryMs = 200;
 const bundle = join(root, 'dist', 'gantry.js');
 const sample = 'docs/samples/hello.yaml';
+const fetchInNode = ['busybox', 'timeout', '5', 'busybox', 'wget', '-q', '-O', '-'];
 
 const lab = (...args) => capture(node, [bundle, 'lab', ...args]);
 
@@ -34,9 +35,7 @@ async function main() {
 
   const clusterUrl = `http://${spec.clusterIP}:${port}/`;
   const fromClusterIp = await retry(`the ClusterIP (${clusterUrl}, from the node)`, async () =>
-    (
-      await must(lab('exec', '--name', cluster, '--', 'busybox', 'wget', '-q', '-T', '2', '-O', '-', clusterUrl))
-    ).trim(),
+    (await must(lab('exec', '--name', cluster, '--', ...fetchInNode, clusterUrl))).trim(),
   );
   answered(`ClusterIP ${clusterUrl} says "${fromClusterIp}"`);
 

@@ -1,5 +1,10 @@
 import { systemClock } from '../src/base/clock.ts';
 
+/** What `look` throws when waiting on is no use. */
+export class HopelessError extends Error {
+  override name = 'HopelessError';
+}
+
 /**
  * Awaits a condition of the real world: asks `look` until it returns something else than `undefined` or `false`.
  *
@@ -19,6 +24,7 @@ export async function awaitUntil<T>(
       const seen = await look();
       if (seen !== undefined && seen !== false) return seen as Exclude<T, undefined | false>; // excluded just now
     } catch (err) {
+      if (err instanceof HopelessError) throw err;
       cause = err; // not yet is what we wait for; told when it stays so
     }
     if (systemClock.monotonicMs() > endMs) throw new Error(`waited ${timeoutMs / 1000}s for ${what}`, { cause });

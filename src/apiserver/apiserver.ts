@@ -219,7 +219,10 @@ async function serveUntil(server: http2.Http2SecureServer, clock: Clock, signal:
 }
 
 /** Drops history that is older than one to two periods. */
-async function compactRegularly({ storage, etcdPrefix, clock, log }: ApiServerOptions, signal: AbortSignal): Promise<void> {
+async function compactRegularly(
+  { storage, etcdPrefix, clock, log }: ApiServerOptions,
+  signal: AbortSignal,
+): Promise<void> {
   let before: number | undefined;
   while (!signal.aborted) {
     try {

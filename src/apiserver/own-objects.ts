@@ -32,12 +32,19 @@ export async function ensureOwnObjects(need: OwnObjectsNeed, signal: AbortSignal
   await cache.ready(signal);
   for (const { object } of cache.values()) allocator.adopt(typed<Service>(object));
 
-  for (const name of systemNamespaces) await ensure(need, table.must('v1', 'namespaces'), '', { metadata: { name } }, signal);
+  for (const name of systemNamespaces)
+    await ensure(need, table.must('v1', 'namespaces'), '', { metadata: { name } }, signal);
   for (const [name, value] of Object.entries(systemPriorities)) {
     const description = name.includes('node')
       ? 'Used for system critical pods that must not be moved from their current node.'
       : 'Used for system critical pods that must run in the cluster, but can be moved to another node if necessary.';
-    await ensure(need, table.must('scheduling.k8s.io/v1', 'priorityclasses'), '', { metadata: { name }, value, description }, signal);
+    await ensure(
+      need,
+      table.must('scheduling.k8s.io/v1', 'priorityclasses'),
+      '',
+      { metadata: { name }, value, description },
+      signal,
+    );
   }
   await ensure(
     need,

@@ -75,7 +75,9 @@ export function parsePortRange(text: string): PortRange {
 }
 
 export async function run(args: readonly string[]): Promise<void> {
-  const flags = apiServerFlags().parse([...args], { from: 'user' }).opts<Flags>();
+  const flags = apiServerFlags()
+    .parse([...args], { from: 'user' })
+    .opts<Flags>();
   const log = createLogger({ name: 'kube-apiserver', verbosity: Number(flags.v) });
   const signal = stopSignal();
   const etcd = new Etcd({

@@ -1,6 +1,7 @@
 /** `gantry lab …`: clusters on this machine, with kind's verbs and flags. */
 import { spawn } from 'node:child_process';
 import { readFile, realpath } from 'node:fs/promises';
+import { constants } from 'node:os';
 import { resolve } from 'node:path';
 import { Command } from 'commander';
 import { enter } from '../adapters/namespaces/namespaces.ts';
@@ -145,7 +146,9 @@ async function execute(command: readonly string[], { name, node }: { name: strin
   process.exitCode = await new Promise<number>((done, fail) => {
     const child = spawn(file ?? '', args, { stdio: 'inherit' });
     child.once('error', fail);
-    child.once('exit', (code) => done(code ?? 1));
+    child.once('exit', (code, signalName) =>
+      done(code ?? 128 + (signalName === null ? 0 : constants.signals[signalName])),
+    );
   });
 }
 

@@ -8,9 +8,11 @@ import { withDeadline } from '../base/deadline.ts';
 import { NotFoundError, describeError } from '../base/errors.ts';
 import { KeyedRunner } from '../base/keyed-runner.ts';
 import type { Logger } from '../base/logger.ts';
+import { runLoop } from '../base/run-loop.ts';
 import { aborted, runTogether } from '../base/run-together.ts';
 import type { ApiClient } from '../client/api-client.ts';
 import { EventRecorder, type EventSink } from '../client/event-recorder.ts';
+import { TokenBucket } from '../client/token-bucket.ts';
 import type { Pod, Secret } from '../objects/generated/core-v1.ts';
 import { podQos } from '../objects/qos.ts';
 import type { KubeletConfig } from './config.ts';
@@ -34,7 +36,7 @@ import { Housekeeping } from './housekeeping.ts';
 import { Observe } from './observe/observe.ts';
 import { RuntimeStatus } from './observe/runtime-status.ts';
 import { PodParts } from './pod-parts.ts';
-import { type PodSource, isStaticPod, uidOf } from './pod-model.ts';
+import { type PodSource, isRunning, isStaticPod, uidOf } from './pod-model.ts';
 import { PodSync, type ReportOptions } from './pod-sync.ts';
 import { computePodStatus } from './report/compute-pod-status.ts';
 import { NodeLease } from './report/node-lease.ts';
@@ -189,7 +191,12 @@ export async function runKubelet(
   // ---- support
   const logs = new ContainerLogs({
     logsDirectory: config.podLogsDir,
-    rotation: { maxSizeBytes: 10 * 1024 * 1024, maxFiles: 5, workersMax: 1, periodMs: 10_000 },
+    rotation: {
+      maxSizeBytes: config.containerLogMaxBytes,
+      maxFiles: config.containerLogMaxFiles,
+      workersMax: config.containerLogMaxWorkers,
+      periodMs: config.containerLogMonitorPeriodMs,
+    },
     runningContainers: async () =>
       [...observe.list()].flatMap(({ containers }) =>
         containers.filter(({ state }) => state === 'running').map(({ id, logPath }) => ({ id, logPath })),
@@ -207,9 +214,14 @@ export async function runKubelet(
     },
     log: room('termination'),
   });
+  const pulls =
+    config.registryPullQps > 0
+      ? new TokenBucket({ qps: config.registryPullQps, burst: config.registryBurst, clock })
+      : undefined;
   const images = new Images({
     cri,
     events,
+    mayPull: () => pulls?.tryTake() ?? true,
     parallelPullsMax: config.serializeImagePulls ? 1 : (config.maxParallelImagePulls ?? Infinity),
     clock,
   });
@@ -400,7 +412,13 @@ export async function runKubelet(
     networkError: () => runtimeStatus.networkError(),
     objects,
     volumes,
-    cgroups: podCgroups,
+    cgroups: {
+      ensure: async (pod, s) => {
+        await podCgroups.ensure(pod, s);
+        await podCgroups.updateQos(store.list().filter((other) => workers.isActive(uidOf(other))));
+      },
+      remove: (uid, s) => podCgroups.remove(uid, s),
+    },
     probes,
     events,
     phases: timeline,
@@ -424,7 +442,10 @@ export async function runKubelet(
     workers,
     pods: () => store.list(),
     staticOf: (mirror) => store.staticOf(mirror),
-    isRunning: (uid) => observe.get(uid)?.containers.some(({ state }) => state === 'running') === true,
+    isRunning: (uid) => {
+      const seen = observe.get(uid);
+      return isRunning(seen) || seen?.sandboxes.some(({ isReady }) => isReady) === true;
+    },
     node: () => nodeReporter.node(),
     unsupported: (pod) => {
       const volume = volumes.refused(pod);
@@ -480,6 +501,10 @@ export async function runKubelet(
   // ---- start
   await volumes.prepareRoot(signal);
   await podCgroups.ensureTree(signal);
+  machine.size.hasSwapController = await machine.cgroups.hasSwapLimit(podCgroups.topPath);
+  await host.setOwnOomScoreAdj(config.oomScoreAdj).catch((err: unknown) => {
+    log.warn({ reason: describeError(err) }, 'the kubelet is not protected from the out-of-memory killer');
+  });
   const server = await makeServer({
     config,
     api: client,
@@ -555,6 +580,12 @@ export async function runKubelet(
               await apiSource.run(s);
             },
           ]),
+      async (s) => {
+        const periodMs = config.syncPeriodMs;
+        const weighQos = (): Promise<void> =>
+          podCgroups.updateQos(store.list().filter((pod) => workers.isActive(uidOf(pod))));
+        await runLoop(weighQos, { periodMs, clock, log: room('resources') }, s);
+      },
       async (s) => {
         // A mirror that somebody deleted, or that could not be made yet, comes back.
         while (!s.aborted) {

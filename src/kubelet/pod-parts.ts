@@ -138,7 +138,7 @@ export class PodParts {
     return {
       command: expandAll(spec.command, environment) ?? [],
       args: expandAll(spec.args, environment) ?? [],
-      envs: environment.map(({ name, value }) => ({ key: name, value })),
+      envs: environment,
       mounts: made.mounts,
       cleanup: made.cleanup,
       devices: [],

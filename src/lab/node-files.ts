@@ -100,6 +100,7 @@ export function kubeletConfig(plan: ClusterPlan, node: NodePlan): string {
     authentication: { x509: { clientCAFile: `${inNode.pki}/ca.crt` } },
     cgroupDriver: 'cgroupfs',
     cgroupRoot: `${plan.cgroup}/${node.name}`,
+    clusterDNS: [plan.dnsIp],
     clusterDomain: 'cluster.local',
     containerRuntimeEndpoint: `unix://${inNode.containerdSocket}`,
     failCgroupV1: false, // the lab takes what the machine has

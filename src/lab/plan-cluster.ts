@@ -32,6 +32,8 @@ export interface ClusterPlan {
   serviceSubnet: string;
   /** `kubernetes.default`, the first address of the service network. */
   serviceIp: string;
+  /** The tenth: where pods look for the cluster's name service. */
+  dnsIp: string;
   /** `https://…` as nodes and host reach it. */
   server: string;
   apiServerPort: number;
@@ -79,6 +81,7 @@ export function planCluster(
     podSubnet: formatIpv4Network(podSubnet),
     serviceSubnet: config.serviceSubnet,
     serviceIp: nthAddress(mustParse(config.serviceSubnet), 1),
+    dnsIp: nthAddress(mustParse(config.serviceSubnet), 10),
     server: `https://${nodes[0]?.ip ?? ''}:${apiServerPort}`,
     apiServerPort,
     cgroup: cgroupOf(root, name),

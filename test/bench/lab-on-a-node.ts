@@ -7,7 +7,7 @@ import { isListening, isRunning } from '../../src/adapters/process-table/process
 import { systemClock } from '../../src/base/clock.ts';
 import { writeKubeconfig } from '../../src/bootstrap/kubeconfig-file.ts';
 import { type Pki, createPki, users } from '../../src/bootstrap/pki.ts';
-import { awaitUntil } from '../await-until.ts';
+import { HopelessError, awaitUntil } from '../await-until.ts';
 import type { PrivateContainerd } from '../e2e/support/containerd.ts';
 import type { NodeProcess } from '../e2e/support/private-node.ts';
 import type { Program } from './budgets.ts';
@@ -93,7 +93,8 @@ export async function startLab(
   await awaitUntil(
     'the node to be Ready',
     async () => {
-      if (!(await isRunning(agent.id))) throw new Error(`${which} has ended: ${await lastLines(agent.logPath)}`);
+      if (!(await isRunning(agent.id)))
+        throw new HopelessError(`${which} has ended: ${await lastLines(agent.logPath)}`);
       const path = 'jsonpath={.status.conditions[?(@.type=="Ready")].status}';
       const get = ['kubectl', `--kubeconfig=${adminKubeconfig}`, 'get', 'node', nodeName, '-o', path];
       return (await node.run(get)).stdout === 'True';
@@ -107,7 +108,7 @@ async function awaitPort(name: string, { id, logPath }: NodeProcess, port: numbe
   await awaitUntil(
     `${name} to listen on ${port}`,
     async () => {
-      if (!(await isRunning(id))) throw new Error(`${name} has ended: ${await lastLines(logPath)}`);
+      if (!(await isRunning(id))) throw new HopelessError(`${name} has ended: ${await lastLines(logPath)}`);
       return isListening(id.pid, port);
     },
     { timeoutMs: 30_000 },
@@ -139,6 +140,7 @@ async function kubeletConfig(containerd: PrivateContainerd, clientCa: string): P
     authentication: { x509: { clientCAFile: clientCa } },
     cgroupDriver: 'cgroupfs',
     cgroupRoot: containerd.cgroupParent,
+    failCgroupV1: false, // the figures are for what this machine has
     failSwapOn: false,
   };
 }

@@ -5,10 +5,11 @@
  *     node test/bench/measure-pods.ts '{"kubeconfig": …}'
  */
 import { systemClock } from '../../src/base/clock.ts';
+import { isConflict } from '../../src/base/errors.ts';
 import type { ApiClient } from '../../src/client/api-client.ts';
 import { HttpApiClient } from '../../src/client/http-api-client.ts';
 import { loadKubeconfig } from '../../src/client/kubeconfig.ts';
-import { pods } from '../../src/client/resource-types.ts';
+import { pods, serviceAccounts } from '../../src/client/resource-types.ts';
 import type { Pod } from '../../src/objects/generated/core-v1.ts';
 import { awaitUntil } from '../await-until.ts';
 import { type UsageBetween, readUsage, usageBetween } from './process-usage.ts';
@@ -144,6 +145,7 @@ async function measure(options: MeasureOptions): Promise<MeasureResult> {
     userAgentName: 'gantry-bench',
   });
   const watcher = new PodWatcher();
+  await ensureServiceAccount(api);
   const { metadata } = await api.list(pods, { namespace }, never);
   try {
     const broken = Promise.withResolvers<never>();
@@ -153,6 +155,17 @@ async function measure(options: MeasureOptions): Promise<MeasureResult> {
     watcher.stop();
     api.close();
   }
+}
+
+/** Every pod needs one, and no controller makes it here. */
+async function ensureServiceAccount(api: ApiClient): Promise<void> {
+  const account = { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { namespace, name: 'default' } };
+  await awaitUntil('the default service account', async () => {
+    await api.create(serviceAccounts, account, never).catch((err: unknown) => {
+      if (!isConflict(err)) throw err;
+    });
+    return true;
+  });
 }
 
 async function measureAll(api: ApiClient, watcher: PodWatcher, options: MeasureOptions): Promise<MeasureResult> {

@@ -24,7 +24,7 @@ describeAsRoot('a lab with two nodes', () => {
   afterAll(() => rmSync(directory, { recursive: true, force: true }));
 
   const get = (index: number, url: string): Promise<string> =>
-    lab.onNode(index, 'busybox', 'wget', '-q', '-T', '2', '-O', '-', url).then((text) => text.trim());
+    lab.onNode(index, 'busybox', 'timeout', '5', 'busybox', 'wget', '-q', '-O', '-', url).then((text) => text.trim());
 
   /** The running pods of the sample, by node. */
   const helloPods = (): Promise<Pod[]> =>
@@ -80,12 +80,12 @@ describeAsRoot('a lab with two nodes', () => {
     const [source, target] = await Promise.all(['source', 'target'].map((name) => runningPod(name)));
     expect([source?.spec?.nodeName, target?.spec?.nodeName]).toEqual([lab.nodeName(0), lab.nodeName(1)]);
     const url = `http://${target?.status?.podIP}:8080/cgi-bin/env`;
-    const answer = await lab.kubectl('exec', 'source', '--', 'wget', '-q', '-T', '5', '-O', '-', url);
+    const answer = await lab.kubectl('exec', 'source', '--', 'timeout', '5', 'wget', '-q', '-O', '-', url);
     expect(answer).toContain('HOSTNAME=target');
     expect(answer).toContain(`REMOTE_ADDR=[::ffff:${source?.status?.podIP}]`);
     const service = await lab.kubectlJson<Service>('get', 'service', 'hello');
     const clusterUrl = `http://${service.spec?.clusterIP}/`;
-    const viaService = await lab.kubectl('exec', 'source', '--', 'wget', '-q', '-T', '5', '-O', '-', clusterUrl);
+    const viaService = await lab.kubectl('exec', 'source', '--', 'timeout', '5', 'wget', '-q', '-O', '-', clusterUrl);
     expect(viaService).toMatch(/^hello-/);
   });
 

@@ -3,7 +3,16 @@
  * values are UTF-8 text, and failures are the kinds of `base/errors.ts`.
  */
 import { readFileSync } from 'node:fs';
-import { type GrpcClient, channelOptions, duplexCall, insecure, loadService, rpcDetails, tls, unaryCall } from '../../base/grpc.ts';
+import {
+  type GrpcClient,
+  channelOptions,
+  duplexCall,
+  insecure,
+  loadService,
+  rpcDetails,
+  tls,
+  unaryCall,
+} from '../../base/grpc.ts';
 import type { LeaseGrantResponse__Output } from './generated/etcdserverpb/LeaseGrantResponse.ts';
 import type { RangeResponse__Output } from './generated/etcdserverpb/RangeResponse.ts';
 import type { StatusResponse__Output } from './generated/etcdserverpb/StatusResponse.ts';

@@ -13,7 +13,7 @@ import { isSameMeaning } from '../resources/api-object.ts';
 import { type Admission, type Registry, randomSuffix } from '../resources/registry.ts';
 import type { ResourceTable } from '../resources/resource-table.ts';
 import { type Resource, typed } from '../resources/resource.ts';
-import { StatusError, forbidden, notFound } from '../resources/status-error.ts';
+import { type StatusError, forbidden, notFound } from '../resources/status-error.ts';
 
 export interface AdmissionNeed {
   registry: () => Registry;
@@ -73,7 +73,13 @@ async function checkNamespace({ operation, resource, object, context }: Admissio
       resource,
       shownName(object),
       `unable to create new content in namespace ${name} because it is being terminated`,
-      [{ reason: 'NamespaceTerminating', message: `namespace ${name} is being terminated`, field: 'metadata.namespace' }],
+      [
+        {
+          reason: 'NamespaceTerminating',
+          message: `namespace ${name} is being terminated`,
+          field: 'metadata.namespace',
+        },
+      ],
     );
   }
 }
@@ -259,7 +265,9 @@ async function addRuntimeOverhead(admission: Admission, { registry, table }: Adm
   for (const [key, value] of Object.entries(scheduling?.nodeSelector ?? {})) {
     const own = spec.nodeSelector?.[key];
     if (own !== undefined && own !== value) {
-      throw refuse(`conflict: runtimeClass.scheduling.nodeSelector[${key}] = ${value}; pod.spec.nodeSelector[${key}] = ${own}`);
+      throw refuse(
+        `conflict: runtimeClass.scheduling.nodeSelector[${key}] = ${value}; pod.spec.nodeSelector[${key}] = ${own}`,
+      );
     }
     spec.nodeSelector = { ...spec.nodeSelector, [key]: value };
   }

@@ -70,6 +70,15 @@ const rules: readonly Rule[] = [
     ],
   },
   {
+    // the role system:kubelet-api-admin, bound to the certificate with which the API server comes to kubelets
+    who: ['kube-apiserver-kubelet-client'],
+    verbs: everything,
+    resources: [
+      'nodes',
+      ...['proxy', 'log', 'stats', 'metrics', 'configz', 'healthz', 'pods'].map((what) => `nodes/${what}`),
+    ],
+  },
+  {
     who: ['system:kube-proxy'],
     verbs: read,
     resources: ['services', 'endpoints', 'nodes', 'endpointslices.discovery.k8s.io', 'servicecidrs.networking.k8s.io'],
@@ -95,7 +104,8 @@ export function authorize(user: UserInfo, attributes: Attributes): Decision {
   const isAnyOf = (who: readonly string[]): boolean => who.some((one) => names.has(one));
   const allow: Decision = { isAllowed: true, reason: '' };
   if (attributes.kind === 'path') {
-    if (rules.some(({ who, verbs }) => verbs === everything && isAnyOf(who))) return allow;
+    if (rules.some(({ who, verbs, resources }) => verbs === everything && resources === everything && isAnyOf(who)))
+      return allow;
     const isBelow = (path: string): boolean => attributes.path === path || attributes.path.startsWith(`${path}/`);
     if (attributes.verb === 'get' && openPaths.some(isBelow)) return allow;
     const isKnown = names.has('@system:authenticated');
@@ -110,7 +120,8 @@ export function authorize(user: UserInfo, attributes: Attributes): Decision {
     if (isMatch) return allow;
   }
   const isSecret = attributes.resource === 'secrets' && !isAnyOf(secretReaders);
-  const isRead = read.includes(attributes.verb) && (attributes.subresource === '' || attributes.subresource === 'status');
+  const isRead =
+    read.includes(attributes.verb) && (attributes.subresource === '' || attributes.subresource === 'status');
   return names.has('@system:authenticated') && isRead && !isSecret ? allow : refused;
 }
 

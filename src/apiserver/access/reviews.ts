@@ -118,7 +118,9 @@ function rulesOf(user: UserInfo): JsonObject {
   const verbs = ['get', 'list', 'watch', 'create', 'update', 'patch', 'delete'].filter(ask);
   return {
     resourceRules: verbs.length === 0 ? [] : [{ verbs, apiGroups: ['*'], resources: ['*'] }],
-    nonResourceRules: [{ verbs: ['get'], nonResourceURLs: ['/api', '/api/*', '/apis', '/apis/*', '/healthz', '/version'] }],
+    nonResourceRules: [
+      { verbs: ['get'], nonResourceURLs: ['/api', '/api/*', '/apis', '/apis/*', '/healthz', '/version'] },
+    ],
     incomplete: true,
     evaluationError: 'the rules are not kept as a list',
   };

@@ -78,7 +78,9 @@ export class ServiceAccountTokens {
       const key = createPrivateKey(signingKey);
       this.#signing = { key, id: keyId(createPublicKey(key)), algorithm: algorithmOf(key) };
     }
-    const publicKeys = [...verifyingKeys, ...(signingKey === undefined ? [] : [signingKey])].map((pem) => createPublicKey(pem));
+    const publicKeys = [...verifyingKeys, ...(signingKey === undefined ? [] : [signingKey])].map((pem) =>
+      createPublicKey(pem),
+    );
     this.#verifying = publicKeys.map((key) => ({ key, id: keyId(key) }));
   }
 
@@ -163,7 +165,8 @@ export class ServiceAccountTokens {
     const user = await this.#bearer(payload, nowMs, signal);
     this.#good.set(memory, { user, audiences: shared, untilMs: nowMs + goodForMs });
     if (this.#good.size > rememberedMax) {
-      for (const [key, { untilMs }] of this.#good) if (untilMs <= nowMs || this.#good.size > rememberedMax) this.#good.delete(key);
+      for (const [key, { untilMs }] of this.#good)
+        if (untilMs <= nowMs || this.#good.size > rememberedMax) this.#good.delete(key);
     }
     return { user, audiences: shared };
   }
@@ -248,7 +251,9 @@ function serviceAccountUser(
 
 /** The key's name in tokens: a digest of its public form. */
 function keyId(key: KeyObject): string {
-  return createHash('sha256').update(key.export({ type: 'spki', format: 'der' })).digest('base64url');
+  return createHash('sha256')
+    .update(key.export({ type: 'spki', format: 'der' }))
+    .digest('base64url');
 }
 
 function algorithmOf(key: KeyObject): string {
@@ -260,7 +265,10 @@ function algorithmOf(key: KeyObject): string {
       return 'ES384';
     case 'secp521r1':
       return 'ES512';
+    case undefined:
     default:
-      throw new Error(`Cannot use a ${key.asymmetricKeyType ?? 'unknown'} key for tokens: expected RSA or an elliptic curve`);
+      throw new Error(
+        `Cannot use a ${key.asymmetricKeyType ?? 'unknown'} key for tokens: expected RSA or an elliptic curve`,
+      );
   }
 }

@@ -1,15 +1,16 @@
 /** From the bytes of a request to an object in the stored version, with defaults and every field checked. */
 import { parse } from 'yaml';
+import { decodeProtobuf } from './decode-protobuf.ts';
 import { type ApiObject, type JsonObject, isJsonObject } from '../resources/api-object.ts';
 import { DecodeError, decodeObject } from '../resources/decode-object.ts';
 import type { Resource } from '../resources/resource.ts';
-import { type TypeInfo, typeOfKind } from '../resources/schema.ts';
+import { type TypeInfo, typeNamed, typeOfKind } from '../resources/schema.ts';
 import { type StatusError, badRequest, invalid, unsupportedMediaType } from '../resources/status-error.ts';
 import { invalidValue } from '../resources/field-errors.ts';
 
 export type FieldValidation = 'Ignore' | 'Warn' | 'Strict';
 
-const accepted = 'application/json, application/yaml';
+const accepted = 'application/json, application/yaml, application/vnd.kubernetes.protobuf';
 
 /** JSON or YAML as plain values. @throws {StatusError} 400, 415 */
 export function parseBody(body: Buffer, contentType: string, what: string): unknown {
@@ -28,6 +29,8 @@ export function parseBody(body: Buffer, contentType: string, what: string): unkn
           `the object provided is unrecognized (must be of type ${what}): couldn't get version/kind; json parse error: ${String(err instanceof Error ? err.message : err)} (${text.slice(0, 32)})`,
         );
       }
+    case 'application/vnd.kubernetes.protobuf':
+      return decodeProtobuf(body);
     case 'application/yaml':
     case 'application/apply-patch+yaml':
       try {
@@ -57,14 +60,15 @@ export function decodeBody(value: unknown, resource: Resource, context: DecodeCo
 
 /** A body of any kind of the table, without defaults. */
 export function decodeKind(value: unknown, groupVersion: string, kind: string, context: DecodeContext): ApiObject {
-  const type = typeOfKind(groupVersion, kind);
+  const type = kind === 'DeleteOptions' ? typeNamed('meta.v1.DeleteOptions') : typeOfKind(groupVersion, kind);
   if (type === undefined) throw new Error(`Cannot decode ${groupVersion} ${kind}: it is not in the field table`);
   if (!isJsonObject(value)) {
     throw badRequest(
       `the object provided is unrecognized (must be of type ${kind}): couldn't get version/kind; json parse error: json: cannot unmarshal into Go value of type struct`,
     );
   }
-  const apiVersion = typeof value['apiVersion'] === 'string' && value['apiVersion'] !== '' ? value['apiVersion'] : groupVersion;
+  const apiVersion =
+    typeof value['apiVersion'] === 'string' && value['apiVersion'] !== '' ? value['apiVersion'] : groupVersion;
   const givenKind = typeof value['kind'] === 'string' && value['kind'] !== '' ? value['kind'] : kind;
   if (apiVersion !== groupVersion) {
     throw badRequest(
@@ -73,7 +77,9 @@ export function decodeKind(value: unknown, groupVersion: string, kind: string, c
   }
   if (givenKind !== kind) {
     const version = groupVersion.split('/').at(-1) ?? '';
-    throw badRequest(`${givenKind} in version "${version}" cannot be handled as a ${kind}: no kind "${givenKind}" is expected here`);
+    throw badRequest(
+      `${givenKind} in version "${version}" cannot be handled as a ${kind}: no kind "${givenKind}" is expected here`,
+    );
   }
   return { ...decodeFields(value, type, kind, groupVersion, context), apiVersion, kind } as ApiObject; // metadata is set below
 }

@@ -68,7 +68,8 @@ export function discover(
     if (wanted === 'aggregated') return aggregated(mine, resources);
     return plain(prefix === 'api' ? versionsDocument(serverAddress) : groupList(mine));
   }
-  if (prefix === 'api') return first === 'v1' && parts.length === 2 ? plain(resourceList('', 'v1', resources)) : undefined;
+  if (prefix === 'api')
+    return first === 'v1' && parts.length === 2 ? plain(resourceList('', 'v1', resources)) : undefined;
   const known = groups.find(({ group }) => group === first);
   if (known === undefined) return undefined;
   if (second === undefined) return plain({ kind: 'APIGroup', apiVersion: 'v1', ...groupEntry(known) });
@@ -159,7 +160,11 @@ function foreignKind({ groupVersion }: Resource, { kindGroupVersion }: Subresour
 
 function storageHash({ group, version, kind, conversion }: Resource): string {
   const stored = conversion === undefined ? { group, version } : splitGroupVersion(conversion.storedGroupVersion);
-  return createHash('sha256').update(`${stored.group}/${stored.version}/${kind}`).digest().subarray(0, 8).toString('base64');
+  return createHash('sha256')
+    .update(`${stored.group}/${stored.version}/${kind}`)
+    .digest()
+    .subarray(0, 8)
+    .toString('base64');
 }
 
 function aggregated(groups: readonly GroupVersions[], resources: readonly Resource[]): DiscoveryAnswer {
@@ -174,7 +179,12 @@ function aggregated(groups: readonly GroupVersions[], resources: readonly Resour
         .map(aggregatedResource),
     })),
   }));
-  const body = JSON.stringify({ kind: 'APIGroupDiscoveryList', apiVersion: 'apidiscovery.k8s.io/v2', metadata: {}, items });
+  const body = JSON.stringify({
+    kind: 'APIGroupDiscoveryList',
+    apiVersion: 'apidiscovery.k8s.io/v2',
+    metadata: {},
+    items,
+  });
   const etag = createHash('sha512').update(body).digest('hex').toUpperCase();
   return {
     body,

@@ -18,7 +18,7 @@ import type { Registry } from '../resources/registry.ts';
 import type { ResourceTable } from '../resources/resource-table.ts';
 import { typed } from '../resources/resource.ts';
 import { StatusError, badRequest, internal, serviceUnavailable } from '../resources/status-error.ts';
-import { Exchange } from './http-exchange.ts';
+import type { Exchange } from './http-exchange.ts';
 import { type RequestInfo, type ResourceRequest, isTrue } from './request-info.ts';
 
 export interface KubeletAccess {
@@ -46,7 +46,7 @@ const addressTypes = ['InternalIP', 'ExternalIP', 'Hostname'];
 
 export class KubeletProxy {
   readonly #need: KubeletProxyNeed;
-  #tls: tls.SecureContextOptions & { rejectUnauthorized: boolean } | undefined;
+  #tls: (tls.SecureContextOptions & { rejectUnauthorized: boolean }) | undefined;
 
   constructor(need: KubeletProxyNeed) {
     this.#need = need;
@@ -61,9 +61,11 @@ export class KubeletProxy {
       throw logOptionsError(request.name, [], 'at most one of `sinceTime` or `sinceSeconds` may be specified');
     }
     const tail = query.get('tailLines');
-    if (tail !== null && !(Number(tail) >= 0)) throw logOptionsError(request.name, 'tailLines', 'must be greater than or equal to 0');
+    if (tail !== null && !(Number(tail) >= 0))
+      throw logOptionsError(request.name, 'tailLines', 'must be greater than or equal to 0');
     const limit = query.get('limitBytes');
-    if (limit !== null && !(Number(limit) > 0)) throw logOptionsError(request.name, 'limitBytes', 'must be greater than 0');
+    if (limit !== null && !(Number(limit) > 0))
+      throw logOptionsError(request.name, 'limitBytes', 'must be greater than 0');
     if (!pod.spec.nodeName) {
       await exchange.send(200, '', { 'content-type': 'text/plain' });
       return;
@@ -100,11 +102,15 @@ export class KubeletProxy {
     const pod = await this.#pod(request, signal);
     if (!pod.spec.nodeName) throw badRequest(`pod ${request.name} does not have a host assigned`);
     const target = await this.#target(pod.spec.nodeName, signal);
-    const protocols = String(message.headers['sec-websocket-protocol'] ?? '').split(',').map((one) => one.trim());
+    const protocols = String(message.headers['sec-websocket-protocol'] ?? '')
+      .split(',')
+      .map((one) => one.trim());
     const isWebSocket = /websocket/i.test(String(message.headers.upgrade ?? ''));
     const isNew = protocols.some((one) => one === 'v5.channel.k8s.io' || one.startsWith('SPDY/3.1+portforward'));
     if (isWebSocket && isNew && !target.declaresWebSockets) {
-      throw badRequest(`the kubelet of node "${pod.spec.nodeName}" does not take this WebSocket protocol; use SPDY/3.1`);
+      throw badRequest(
+        `the kubelet of node "${pod.spec.nodeName}" does not take this WebSocket protocol; use SPDY/3.1`,
+      );
     }
     const path = kubeletPath(request, pod, new URL(message.url ?? '/', 'https://localhost').searchParams);
     const kubelet = await this.#connect(target, signal);
@@ -130,7 +136,8 @@ export class KubeletProxy {
     const { status } = typed<Node>(found);
     const addresses = status?.addresses ?? [];
     const host = addressTypes.map((type) => addresses.find((one) => one.type === type)?.address).find(Boolean);
-    if (host === undefined) throw internal(`no preferred addresses found; known addresses: ${JSON.stringify(addresses)}`);
+    if (host === undefined)
+      throw internal(`no preferred addresses found; known addresses: ${JSON.stringify(addresses)}`);
     return {
       host,
       port: status?.daemonEndpoints?.kubeletEndpoint?.Port || defaultKubeletPort,
@@ -182,7 +189,8 @@ export class KubeletProxy {
         ...this.#tlsOptions(),
         agent: false,
         signal,
-        headers: body === undefined ? {} : { 'content-type': exchange.header('content-type'), 'content-length': body.length },
+        headers:
+          body === undefined ? {} : { 'content-type': exchange.header('content-type'), 'content-length': body.length },
       });
       request.once('response', resolve);
       request.once('error', (err) => reject(serviceUnavailable(`error dialing backend: ${describeError(err)}`, err)));
@@ -234,7 +242,13 @@ function logOptionsError(pod: string, field: string | [], phrase: string): Statu
   return new StatusError(422, 'Invalid', `PodLogOptions "${pod}" is invalid: ${at}: ${kind}: ${phrase}`, {
     name: pod,
     kind: 'PodLogOptions',
-    causes: [{ reason: kind === 'Forbidden' ? 'FieldValueForbidden' : 'FieldValueInvalid', message: `${kind}: ${phrase}`, field: at }],
+    causes: [
+      {
+        reason: kind === 'Forbidden' ? 'FieldValueForbidden' : 'FieldValueInvalid',
+        message: `${kind}: ${phrase}`,
+        field: at,
+      },
+    ],
   });
 }
 
@@ -249,7 +263,8 @@ export function chooseContainer(pod: Pod, asked: string): string {
   }
   const only = containers[0];
   if (containers.length === 1 && only !== undefined) return only.name;
-  const names = (list: ReadonlyArray<{ name?: string | undefined }>): string => `[${list.map((one) => one.name).join(' ')}]`;
+  const names = (list: ReadonlyArray<{ name?: string | undefined }>): string =>
+    `[${list.map((one) => one.name).join(' ')}]`;
   const init = initContainers.length === 0 ? '' : ` or one of the init containers: ${names(initContainers)}`;
   throw badRequest(`a container name must be specified for pod ${name}, choose one of: ${names(containers)}${init}`);
 }
@@ -300,5 +315,7 @@ function relayBytes(client: Duplex, kubelet: Duplex, signal: AbortSignal): void 
 
 /** Whether a request is for one of the upgraded subresources of a pod. */
 export function isStreaming(info: RequestInfo): info is ResourceRequest {
-  return info.kind === 'resource' && info.resource === 'pods' && ['exec', 'attach', 'portforward'].includes(info.subresource);
+  return (
+    info.kind === 'resource' && info.resource === 'pods' && ['exec', 'attach', 'portforward'].includes(info.subresource)
+  );
 }

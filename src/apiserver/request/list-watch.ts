@@ -133,12 +133,26 @@ export async function findPage(
       throw badRequest('specifying resource version is not allowed when using continue');
     }
     const { revision, start } = readToken(continueToken);
-    return readPast(registry, resource, prefix, selection, { revision, startKey: `${prefix}${start}`, limit, isContinued: true }, signal);
+    return readPast(
+      registry,
+      resource,
+      prefix,
+      selection,
+      { revision, startKey: `${prefix}${start}`, limit, isContinued: true },
+      signal,
+    );
   }
   const revision = resourceVersion === '' ? undefined : revisionOf(resourceVersion);
   const isExact = match === 'Exact' || (match === '' && limit > 0 && revision !== undefined && revision > 0);
   if (isExact) {
-    return readPast(registry, resource, prefix, selection, { revision, startKey: undefined, limit, isContinued: false }, signal);
+    return readPast(
+      registry,
+      resource,
+      prefix,
+      selection,
+      { revision, startKey: undefined, limit, isContinued: false },
+      signal,
+    );
   }
   if (revision === undefined) await cache.fresh(signal);
   else if (revision === 0) await cache.ready(signal);
@@ -215,7 +229,11 @@ async function readPast(
   for (;;) {
     let page;
     try {
-      page = await registry.storage.range(prefix, { revision: at, startKey: from, limit: limit > 0 ? limit : pageMax }, signal);
+      page = await registry.storage.range(
+        prefix,
+        { revision: at, startKey: from, limit: limit > 0 ? limit : pageMax },
+        signal,
+      );
     } catch (err) {
       if (err instanceof CompactedError) throw compacted(isContinued, (from ?? '').slice(prefix.length));
       if (err instanceof FutureRevisionError) {
@@ -266,7 +284,8 @@ function readToken(token: string): { revision: number | undefined; start: string
   }
   const { v, rv, start } = parsed;
   if (v !== 'meta.k8s.io/v1') throw refuse('server does not recognize this encoded version');
-  if (typeof rv !== 'number' || rv === 0) throw refuse('incorrect encoded start resourceVersion (version meta.k8s.io/v1)');
+  if (typeof rv !== 'number' || rv === 0)
+    throw refuse('incorrect encoded start resourceVersion (version meta.k8s.io/v1)');
   if (typeof start !== 'string' || start === '') throw refuse('encoded start key empty (version meta.k8s.io/v1)');
   const key = start.startsWith('/') ? start.slice(1) : start;
   if (key.split('/').includes('..')) throw refuse(start);

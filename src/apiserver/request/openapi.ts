@@ -51,7 +51,8 @@ export class OpenApi {
     for (const resource of resources) addPaths(paths, resource);
     for (const { groupVersion, kind } of resources) addSchema(schemas, typeOfKind(groupVersion, kind));
     for (const { subresources } of resources) {
-      for (const { kindGroupVersion, kind } of subresources.values()) addSchema(schemas, typeOfKind(kindGroupVersion, kind));
+      for (const { kindGroupVersion, kind } of subresources.values())
+        addSchema(schemas, typeOfKind(kindGroupVersion, kind));
     }
     const body = JSON.stringify({
       openapi: '3.0.0',
@@ -85,7 +86,12 @@ function addPaths(paths: Record<string, object>, resource: Resource): void {
   const collection = `${root}/${resource.isNamespaced ? 'namespaces/{namespace}/' : ''}${resource.resource}`;
   paths[collection] = operations(resource, { list: 'get', create: 'post', deletecollection: 'delete' });
   if (resource.verbs.includes('get')) {
-    paths[`${collection}/{name}`] = operations(resource, { get: 'get', update: 'put', patch: 'patch', delete: 'delete' });
+    paths[`${collection}/{name}`] = operations(resource, {
+      get: 'get',
+      update: 'put',
+      patch: 'patch',
+      delete: 'delete',
+    });
   }
 }
 
@@ -98,7 +104,9 @@ function operations(resource: Resource, methods: Readonly<Record<string, string>
     if (!resource.verbs.includes(verb)) continue;
     const isWrite = verb === 'create' || verb === 'update' || verb === 'patch';
     const types = verb === 'patch' ? patchTypes : ['application/json', 'application/yaml'];
-    const content = Object.fromEntries(types.map((type) => [type, { schema: verb === 'patch' ? { type: 'object' } : schema }]));
+    const content = Object.fromEntries(
+      types.map((type) => [type, { schema: verb === 'patch' ? { type: 'object' } : schema }]),
+    );
     found[method] = {
       'x-kubernetes-action': verb === 'create' ? 'post' : verb === 'update' ? 'put' : verb,
       'x-kubernetes-group-version-kind': { group, version, kind },

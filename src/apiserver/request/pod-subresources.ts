@@ -53,7 +53,8 @@ export async function handleBinding(need: HandlerNeed, call: ResourceCall, pods:
         if (pod.metadata.deletionTimestamp !== undefined) {
           throw conflict(of, name, `pod ${name} is being deleted, cannot be assigned to a host`);
         }
-        if (pod.spec.nodeName) throw conflict(of, name, `pod ${name} is already assigned to node "${pod.spec.nodeName}"`);
+        if (pod.spec.nodeName)
+          throw conflict(of, name, `pod ${name} is already assigned to node "${pod.spec.nodeName}"`);
         if ((pod.spec.schedulingGates ?? []).length > 0) {
           throw conflict(of, name, `pod ${name} has non-empty .spec.schedulingGates`);
         }
@@ -63,7 +64,7 @@ export async function handleBinding(need: HandlerNeed, call: ResourceCall, pods:
         }
         if (metadata.uid) pod.metadata.uid = metadata.uid;
         if (metadata.resourceVersion) pod.metadata.resourceVersion = metadata.resourceVersion;
-        const { nominatedNodeName, ...status } = pod.status ?? {};
+        const { nominatedNodeName: _nominated, ...status } = pod.status ?? {};
         const condition = { type: 'PodScheduled', status: 'True', lastTransitionTime: now };
         pod.status = { ...status, conditions: setCondition(pod.status?.conditions, condition, now) };
         return old;
@@ -162,15 +163,10 @@ async function takeFromBudget(
 }
 
 function tooManyRequests(message: string, retryAfterSeconds?: number): StatusError {
-  return new StatusError(
-    429,
-    'TooManyRequests',
-    "Cannot evict pod as it would violate the pod's disruption budget.",
-    {
-      causes: [{ reason: 'DisruptionBudget', message }],
-      ...(retryAfterSeconds === undefined ? {} : { retryAfterSeconds }),
-    },
-  );
+  return new StatusError(429, 'TooManyRequests', "Cannot evict pod as it would violate the pod's disruption budget.", {
+    causes: [{ reason: 'DisruptionBudget', message }],
+    ...(retryAfterSeconds === undefined ? {} : { retryAfterSeconds }),
+  });
 }
 
 /** `ephemeralcontainers` and `resize`: the pod, of which one part may change. */
@@ -190,10 +186,10 @@ export async function handlePodPart(need: HandlerNeed, call: ResourceCall): Prom
     wanted = () => structuredClone(object);
   } else if (request.verb === 'patch') {
     const kind = patchKind(contentType);
-    if (kind === 'apply') throw badRequest(`server-side apply of "${request.subresource}" is not supported by this server`);
+    if (kind === 'apply')
+      throw badRequest(`server-side apply of "${request.subresource}" is not supported by this server`);
     const patch = parseBody(body, contentType, 'Pod');
-    wanted = (old) =>
-      decodeBody(applyPatch(kind, old, patch, resource), resource, { ...decoding, isPatched: true });
+    wanted = (old) => decodeBody(applyPatch(kind, old, patch, resource), resource, { ...decoding, isPatched: true });
   } else {
     throw methodNotAllowed();
   }
@@ -227,7 +223,9 @@ function withEphemeralContainers(pod: Pod, desired: Pod): FieldError[] {
     if (now !== undefined) defaultContainer(now);
     if (!isSameMeaning(now, old)) {
       const phrase = now === undefined ? 'may not be removed' : 'may not be changed';
-      errors.push(forbiddenField('spec.ephemeralContainers', `existing ephemeral containers "${old.name}" ${phrase}\n`));
+      errors.push(
+        forbiddenField('spec.ephemeralContainers', `existing ephemeral containers "${old.name}" ${phrase}\n`),
+      );
     }
   }
   const names = new Set([...pod.spec.containers, ...(pod.spec.initContainers ?? [])].map(({ name }) => name));
@@ -241,7 +239,11 @@ function withEphemeralContainers(pod: Pod, desired: Pod): FieldError[] {
     }
     const target = container.targetContainerName;
     if (target && !names.has(target)) {
-      errors.push({ reason: 'FieldValueNotFound', field: `${at}.targetContainerName`, phrase: `Not found: ${JSON.stringify(target)}` });
+      errors.push({
+        reason: 'FieldValueNotFound',
+        field: `${at}.targetContainerName`,
+        phrase: `Not found: ${JSON.stringify(target)}`,
+      });
     }
     defaultContainer(container);
   }

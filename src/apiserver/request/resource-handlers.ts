@@ -45,7 +45,8 @@ export function writeContext({ exchange, user }: ResourceCall): WriteContext {
   const dryRun = exchange.query.getAll('dryRun').filter((value) => value !== '');
   const bad = dryRun.filter((value) => value !== 'All');
   if (bad.length > 0) {
-    const kind = { POST: 'CreateOptions', PUT: 'UpdateOptions', PATCH: 'PatchOptions' }[exchange.method] ?? 'DeleteOptions';
+    const kind =
+      { POST: 'CreateOptions', PUT: 'UpdateOptions', PATCH: 'PatchOptions' }[exchange.method] ?? 'DeleteOptions';
     throw invalid({ group: 'meta.k8s.io', kind }, '', [notSupported('dryRun', bad, ['All'])]);
   }
   return { user, isDryRun: dryRun.length > 0, warn: (text) => exchange.warn(text), signal: exchange.signal };
@@ -240,11 +241,15 @@ export async function deleteOptionsOf({ exchange }: ResourceCall): Promise<Delet
   if (body.length > 0) {
     const value = parseBody(body, exchange.header('content-type'), 'DeleteOptions');
     if (isJsonObject(value)) {
-      const groupVersion = typeof value['apiVersion'] === 'string' && value['apiVersion'] !== '' ? value['apiVersion'] : 'v1';
+      const groupVersion =
+        typeof value['apiVersion'] === 'string' && value['apiVersion'] !== '' ? value['apiVersion'] : 'v1';
       // every group has the type under its own name; the fields are the same
       const plain = { ...value, apiVersion: 'v1', kind: 'DeleteOptions' };
       const context = { fieldValidation: 'Ignore', warn: () => {} } as const;
-      options = typed<DeleteOptions>({ ...decodeKind(plain, 'v1', 'DeleteOptions', context), apiVersion: groupVersion });
+      options = typed<DeleteOptions>({
+        ...decodeKind(plain, 'v1', 'DeleteOptions', context),
+        apiVersion: groupVersion,
+      });
     }
   } else {
     const grace = query.get('gracePeriodSeconds');

@@ -26,7 +26,7 @@ import {
 } from '../resources/status-error.ts';
 import { decodeKind, fieldValidationOf, parseBody } from './decode-body.ts';
 import { discover } from './discovery.ts';
-import { Exchange } from './http-exchange.ts';
+import type { Exchange } from './http-exchange.ts';
 import { type KubeletProxy, isStreaming } from './kubelet-proxy.ts';
 import type { OpenApi } from './openapi.ts';
 import { handleBinding, handleEviction, handlePodPart } from './pod-subresources.ts';
@@ -80,7 +80,13 @@ export class Router {
   }
 
   /** An upgraded connection, which has no answer object. Never rejects. */
-  async upgrade(message: IncomingMessage, socket: Duplex, head: Buffer, tlsSocket: TLSSocket, signal: AbortSignal): Promise<void> {
+  async upgrade(
+    message: IncomingMessage,
+    socket: Duplex,
+    head: Buffer,
+    tlsSocket: TLSSocket,
+    signal: AbortSignal,
+  ): Promise<void> {
     try {
       const url = new URL(message.url ?? '/', 'https://localhost');
       const info = requestInfo(message.method ?? 'GET', url.pathname, url.searchParams);
@@ -101,7 +107,12 @@ export class Router {
   }
 
   /** @throws {StatusError} 401, 403 */
-  async #admitUser(info: RequestInfo, socket: TLSSocket, authorization: string, signal: AbortSignal): Promise<UserInfo> {
+  async #admitUser(
+    info: RequestInfo,
+    socket: TLSSocket,
+    authorization: string,
+    signal: AbortSignal,
+  ): Promise<UserInfo> {
     const user = await authenticate(socket, authorization, this.#need.tokens, signal);
     const attributes: Attributes = info;
     const decision = authorize(user, attributes);
@@ -219,7 +230,10 @@ export class Router {
   async #answerReview({ request, resource, user, exchange }: ResourceCall): Promise<void> {
     if (request.verb !== 'create') throw methodNotAllowed();
     const value = parseBody(await exchange.body(), exchange.header('content-type'), resource.kind);
-    const decoding = { fieldValidation: fieldValidationOf(exchange.query), warn: (text: string) => exchange.warn(text) };
+    const decoding = {
+      fieldValidation: fieldValidationOf(exchange.query),
+      warn: (text: string) => exchange.warn(text),
+    };
     const object = decodeKind(value, resource.groupVersion, resource.kind, decoding);
     const status = await review(object, user, this.#need.tokens, request.namespace, exchange.signal);
     await exchange.sendJson(201, JSON.stringify({ ...object, status }));
@@ -311,8 +325,21 @@ const versionInfo = {
 };
 
 function rootPaths(table: ResourceTable): string[] {
-  const groups = new Set(table.all().map(({ group, version }) => (group === '' ? `/api/${version}` : `/apis/${group}/${version}`)));
-  return ['/.well-known/openid-configuration', '/api', '/apis', '/healthz', '/livez', '/openapi/v3', '/openid/v1/jwks', '/readyz', '/version', ...groups].toSorted();
+  const groups = new Set(
+    table.all().map(({ group, version }) => (group === '' ? `/api/${version}` : `/apis/${group}/${version}`)),
+  );
+  return [
+    '/.well-known/openid-configuration',
+    '/api',
+    '/apis',
+    '/healthz',
+    '/livez',
+    '/openapi/v3',
+    '/openid/v1/jwks',
+    '/readyz',
+    '/version',
+    ...groups,
+  ].toSorted();
 }
 
 /** One id per request, the client's own when it gave one. */

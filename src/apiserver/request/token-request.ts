@@ -30,7 +30,8 @@ export async function handleTokenRequest(need: TokenRequestNeed, call: ResourceC
   const seconds = asked.spec?.expirationSeconds ?? 3600;
   const errors: FieldError[] = [];
   const field = 'spec.expirationSeconds';
-  if (seconds < minSeconds) errors.push(invalidValue(field, seconds, 'may not specify a duration less than 10 minutes'));
+  if (seconds < minSeconds)
+    errors.push(invalidValue(field, seconds, 'may not specify a duration less than 10 minutes'));
   if (seconds > maxSeconds) {
     errors.push(invalidValue(field, seconds, 'may not specify a duration larger than 2^32 seconds'));
   }
@@ -59,12 +60,19 @@ async function bound(
   const reference = spec?.boundObjectRef;
   if (reference === undefined) return {};
   const { kind = '', apiVersion = '', name = '', uid } = reference;
-  const find = async (resource: 'pods' | 'secrets' | 'nodes', at: string): Promise<{ object: object; bound: BoundObject }> => {
+  const find = async (
+    resource: 'pods' | 'secrets' | 'nodes',
+    at: string,
+  ): Promise<{ object: object; bound: BoundObject }> => {
     const of = table.must('v1', resource);
     const object = await registry.get(of, { namespace: at, name }, exchange.signal);
     const found = object.metadata.uid ?? '';
     if (uid !== undefined && uid !== '' && uid !== found) {
-      throw conflict(of, name, `the UID in the bound object reference (${uid}) does not match the UID in record. The object might have been deleted and then recreated`);
+      throw conflict(
+        of,
+        name,
+        `the UID in the bound object reference (${uid}) does not match the UID in record. The object might have been deleted and then recreated`,
+      );
     }
     return { object, bound: { name, uid: found } };
   };
@@ -87,6 +95,11 @@ async function bound(
     case 'Node':
       return { node: (await find('nodes', '')).bound };
     default:
-      throw badRequest(`cannot bind token to object of type ${apiVersion === 'v1' ? '' : apiVersion}/v1, Kind=${kind}`.replace('//', '/'));
+      throw badRequest(
+        `cannot bind token to object of type ${apiVersion === 'v1' ? '' : apiVersion}/v1, Kind=${kind}`.replace(
+          '//',
+          '/',
+        ),
+      );
   }
 }

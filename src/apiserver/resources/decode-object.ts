@@ -135,5 +135,5 @@ function goType(type: string): string {
   if (type === 'string:byte') return '[]uint8';
   if (!type.includes('.')) return type;
   const [group = '', version = '', name = ''] = type.split('.');
-  return group === "" ? name : `${version}.${name}`;
+  return group === '' ? name : `${version}.${name}`;
 }

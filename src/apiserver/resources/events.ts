@@ -39,7 +39,10 @@ export const eventStrategy: Strategy = {
     const { involvedObject, metadata } = typed<Event>(object);
     const namespace = involvedObject?.namespace ?? '';
     // what has no namespace of its own is reported in "default"
-    const isRight = namespace === '' ? ['', 'default', 'kube-system'].includes(metadata.namespace ?? '') : namespace === metadata.namespace;
+    const isRight =
+      namespace === ''
+        ? ['', 'default', 'kube-system'].includes(metadata.namespace ?? '')
+        : namespace === metadata.namespace;
     return isRight ? [] : [invalidValue('involvedObject.namespace', namespace, 'does not match event.namespace')];
   },
 };
@@ -49,10 +52,7 @@ export const newEventStrategy: Strategy = {
   ...eventStrategy,
   selectableFields: {
     ...Object.fromEntries(
-      references.map((field) => [
-        `regarding.${field}`,
-        (event: ApiObject) => textAt(event, 'involvedObject', field),
-      ]),
+      references.map((field) => [`regarding.${field}`, (event: ApiObject) => textAt(event, 'involvedObject', field)]),
     ),
     reason: (event) => textAt(event, 'reason'),
     reportingController: (event) => textAt(event, 'reportingComponent'),

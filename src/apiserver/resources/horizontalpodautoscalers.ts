@@ -11,14 +11,20 @@ export const autoscalerConversion: Conversion = {
   storedGroupVersion: 'autoscaling/v2',
 
   fromStored(object) {
-    const { metrics, behavior, ...spec } = objectAt(object, 'spec');
-    const { currentMetrics, conditions, ...status } = objectAt(object, 'status');
+    const { metrics: _metrics, behavior: _behavior, ...spec } = objectAt(object, 'spec');
+    const { currentMetrics: _currentMetrics, conditions: _conditions, ...status } = objectAt(object, 'status');
     const target = listAt(object, 'spec', 'metrics').find(isCpuUtilization);
-    const current = listAt(object, 'status', 'currentMetrics').find((metric) => textAt(metric, 'resource', 'name') === 'cpu');
+    const current = listAt(object, 'status', 'currentMetrics').find(
+      (metric) => textAt(metric, 'resource', 'name') === 'cpu',
+    );
     return {
       ...object,
       apiVersion: 'autoscaling/v1',
-      spec: withNumber(spec, 'targetCPUUtilizationPercentage', valueAt(target, 'resource', 'target', 'averageUtilization')),
+      spec: withNumber(
+        spec,
+        'targetCPUUtilizationPercentage',
+        valueAt(target, 'resource', 'target', 'averageUtilization'),
+      ),
       status: withNumber(
         status,
         'currentCPUUtilizationPercentage',
@@ -30,7 +36,7 @@ export const autoscalerConversion: Conversion = {
   /** What v1 cannot say is kept as it was. */
   toStored(object, old): ApiObject {
     const { targetCPUUtilizationPercentage, ...spec } = objectAt(object, 'spec');
-    const { currentCPUUtilizationPercentage, ...status } = objectAt(object, 'status');
+    const { currentCPUUtilizationPercentage: _current, ...status } = objectAt(object, 'status');
     const others = listAt(old, 'spec', 'metrics').filter((metric) => !isCpuUtilization(metric));
     const averageUtilization = targetCPUUtilizationPercentage ?? (others.length === 0 ? 80 : undefined);
     const cpu =

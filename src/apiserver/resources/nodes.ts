@@ -50,14 +50,10 @@ export const nodeStrategy: Strategy = {
     const isChanged = (now: unknown, then: unknown): boolean =>
       !isSameMeaning(then, undefined) && !isSameJson(now, then);
     if (isChanged(node.spec.podCIDRs, before.spec.podCIDRs)) {
-      errors.push(
-        forbiddenField('spec.podCIDRs', 'node updates may not change podCIDR except from "" to valid'),
-      );
+      errors.push(forbiddenField('spec.podCIDRs', 'node updates may not change podCIDR except from "" to valid'));
     }
     if (isChanged(node.spec.providerID, before.spec.providerID)) {
-      errors.push(
-        forbiddenField('spec.providerID', 'node updates may not change providerID except from "" to valid'),
-      );
+      errors.push(forbiddenField('spec.providerID', 'node updates may not change providerID except from "" to valid'));
     }
     return errors;
   },

@@ -26,9 +26,7 @@ const generationPart = ({ spec }: ApiObject): unknown => spec;
 /** These may not change after creation. */
 function kept(...fields: string[]): (object: ApiObject, old: ApiObject) => FieldError[] {
   return (object, old) =>
-    fields
-      .filter((field) => !isSameMeaning(object[field], old[field]))
-      .map((field) => immutable(field, object[field]));
+    fields.filter((field) => !isSameMeaning(object[field], old[field])).map((field) => immutable(field, object[field]));
 }
 
 const binding: Strategy = {
@@ -51,7 +49,7 @@ const binding: Strategy = {
 const role: Strategy = { nameRule: 'segment', columns: defaultColumns, updateMayCreate: true };
 
 export const otherStrategies: Readonly<Record<string, Strategy>> = {
-  'persistentvolumes': {
+  persistentvolumes: {
     ...plain,
     deleteReturnsObject: true,
     columns: persistentVolumeColumns,
@@ -67,7 +65,7 @@ export const otherStrategies: Readonly<Record<string, Strategy>> = {
       object['status'] = { phase: 'Pending' };
     },
   },
-  'persistentvolumeclaims': {
+  persistentvolumeclaims: {
     ...plain,
     deleteReturnsObject: true,
     columns: persistentVolumeClaimColumns,
@@ -80,15 +78,16 @@ export const otherStrategies: Readonly<Record<string, Strategy>> = {
       object['status'] = { phase: 'Pending' };
     },
   },
-  'podtemplates': { ...plain, deleteReturnsObject: true },
-  'resourcequotas': { ...plain, deleteReturnsObject: true },
-  'limitranges': { ...plain, columns: defaultColumns, updateMayCreate: true },
+  podtemplates: { ...plain, deleteReturnsObject: true },
+  resourcequotas: { ...plain, deleteReturnsObject: true },
+  limitranges: { ...plain, columns: defaultColumns, updateMayCreate: true },
   'controllerrevisions.apps': { ...plain, validateUpdate: kept('data') },
   'horizontalpodautoscalers.autoscaling': {
     ...plain,
     applyDefaults(object) {
       const spec = object['spec'];
-      if (typeof spec === 'object' && spec !== null && !('minReplicas' in spec)) Object.assign(spec, { minReplicas: 1 });
+      if (typeof spec === 'object' && spec !== null && !('minReplicas' in spec))
+        Object.assign(spec, { minReplicas: 1 });
     },
   },
   'certificatesigningrequests.certificates.k8s.io': {
@@ -130,7 +129,10 @@ export const otherStrategies: Readonly<Record<string, Strategy>> = {
     validate(object) {
       const value = Number(object['value'] ?? 0);
       const { name } = object.metadata;
-      const system: Record<string, number> = { 'system-node-critical': 2_000_001_000, 'system-cluster-critical': 2_000_000_000 };
+      const system: Record<string, number> = {
+        'system-node-critical': 2_000_001_000,
+        'system-cluster-critical': 2_000_000_000,
+      };
       if (name.startsWith('system-')) {
         if (system[name] === value) return [];
         return [
@@ -197,7 +199,12 @@ export const otherStrategies: Readonly<Record<string, Strategy>> = {
       spec.seLinuxMount ??= false;
     },
   },
-  'csinodes.storage.k8s.io': { ...plain, deleteReturnsObject: true, updateNeedsRevision: true, columns: csiNodeColumns },
+  'csinodes.storage.k8s.io': {
+    ...plain,
+    deleteReturnsObject: true,
+    updateNeedsRevision: true,
+    columns: csiNodeColumns,
+  },
   'csistoragecapacities.storage.k8s.io': { ...plain, updateNeedsRevision: true, columns: defaultColumns },
   'volumeattachments.storage.k8s.io': { ...plain, deleteReturnsObject: true, updateNeedsRevision: true },
   'volumeattributesclasses.storage.k8s.io': { ...plain, deleteReturnsObject: true },
@@ -234,7 +241,11 @@ export const otherStrategies: Readonly<Record<string, Strategy>> = {
       'validatingadmissionpolicybindings',
     ].map((name) => [
       `${name}.admissionregistration.k8s.io`,
-      { ...plain, updateNeedsRevision: true, generationPart: (object: ApiObject) => object['spec'] ?? listAt(object, 'webhooks') },
+      {
+        ...plain,
+        updateNeedsRevision: true,
+        generationPart: (object: ApiObject) => object['spec'] ?? listAt(object, 'webhooks'),
+      },
     ]),
   ),
 };

@@ -13,12 +13,7 @@ export type DeletePlan =
   | { kind: 'remove'; object: ApiObject };
 
 /** Grace, finalizers and repeated deletes, as upstream has them. Pure. */
-export function planDelete(
-  resource: Resource,
-  old: ApiObject,
-  options: DeleteOptions,
-  nowMs: number,
-): DeletePlan {
+export function planDelete(resource: Resource, old: ApiObject, options: DeleteOptions, nowMs: number): DeletePlan {
   const object = copyOf(old);
   const { metadata } = object;
   metadata.finalizers = finalizersFor(resource, metadata.finalizers ?? [], options);
@@ -81,6 +76,7 @@ function finalizersFor(resource: Resource, current: readonly string[], options: 
       return [...others, foreground];
     case 'Background':
       return others;
+    case undefined:
     default:
       if (others.length < current.length) return [...current];
       return defaultPropagation === 'Orphan' ? [...others, orphan] : others;

@@ -77,7 +77,7 @@ function defaultHandler({ httpGet }: Pick<LifecycleHandler, 'httpGet'>): void {
 const defaultMode = 0o644;
 
 function defaultVolume(volume: Volume): void {
-  const { name, ...sources } = volume;
+  const { name: _name, ...sources } = volume;
   if (Object.values(sources).every((source) => source === undefined)) volume.emptyDir = {};
   const { secret, configMap, downwardAPI, projected, hostPath, image, iscsi, rbd, azureDisk, scaleIO, ephemeral } =
     volume;

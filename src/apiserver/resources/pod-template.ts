@@ -60,6 +60,9 @@ function matchesSafely(selector: LabelSelector, labels: Record<string, string> |
   }
 }
 
-export function validateSelectorKept(selector: LabelSelector | undefined, old: LabelSelector | undefined): FieldError[] {
+export function validateSelectorKept(
+  selector: LabelSelector | undefined,
+  old: LabelSelector | undefined,
+): FieldError[] {
   return isSameMeaning(selector, old) ? [] : [immutable('spec.selector', selector)];
 }

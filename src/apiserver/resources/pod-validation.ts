@@ -21,7 +21,7 @@ export function validatePodSpec(spec: PodSpec, field: string): FieldError[] {
     errors.push(...nameErrors(volume.name, `${at}.name`));
     if (volumes.has(volume.name)) errors.push(duplicate(`${at}.name`, volume.name));
     volumes.add(volume.name);
-    const { name, ...sources } = volume;
+    const { name: _name, ...sources } = volume;
     const kinds = Object.values(sources).filter((source) => source !== undefined).length;
     if (kinds > 1) errors.push(forbiddenField(at, 'may not specify more than 1 volume type'));
   }
@@ -68,7 +68,7 @@ export function validatePodSpec(spec: PodSpec, field: string): FieldError[] {
       );
     }
     if (toleration.operator === 'Exists' && toleration.value) {
-      errors.push(invalidValue(`${at}.operator`, toleration.value, 'value must be empty when `operator` is \'Exists\''));
+      errors.push(invalidValue(`${at}.operator`, toleration.value, "value must be empty when `operator` is 'Exists'"));
     }
     errors.push(...oneOf(toleration.operator, `${at}.operator`, ['Equal', 'Exists', 'Lt', 'Gt']));
     errors.push(...oneOf(toleration.effect, `${at}.effect`, ['NoSchedule', 'PreferNoSchedule', 'NoExecute']));
@@ -175,11 +175,7 @@ function validateContainer(
     const request = container.resources?.requests?.[name];
     if (request !== undefined && compareQuantity(parseQuantity(request), parseQuantity(limit)) > 0) {
       errors.push(
-        invalidValue(
-          `${at}.resources.requests`,
-          request,
-          `must be less than or equal to ${name} limit of ${limit}`,
-        ),
+        invalidValue(`${at}.resources.requests`, request, `must be less than or equal to ${name} limit of ${limit}`),
       );
     }
   }
@@ -191,7 +187,8 @@ const isPort = (port: number): boolean => port >= 1 && port <= 65_535;
 export function portNameErrors(name: string, field: string): FieldError[] {
   const problems: string[] = [];
   if (name.length > 15) problems.push('must be no more than 15 characters');
-  if (!/^[-a-z0-9]+$/.test(name)) problems.push('must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)');
+  if (!/^[-a-z0-9]+$/.test(name))
+    problems.push('must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)');
   if (!/[a-z]/.test(name)) problems.push('must contain at least one letter (a-z)');
   if (name.includes('--')) problems.push('must not contain consecutive hyphens');
   if (name.startsWith('-') || name.endsWith('-')) problems.push('must not begin or end with a hyphen');
@@ -227,14 +224,25 @@ export function validatePodUpdate(pod: Pod, old: Pod): FieldError[] {
     );
   }
   for (const toleration of old.spec.tolerations ?? []) {
-    if (!(spec.tolerations ?? []).some((one) => isSameMeaning({ ...one, tolerationSeconds: 0 }, { ...toleration, tolerationSeconds: 0 }))) {
-      errors.push(forbiddenField('spec.tolerations', 'existing toleration can not be modified except its tolerationSeconds'));
+    if (
+      !(spec.tolerations ?? []).some((one) =>
+        isSameMeaning({ ...one, tolerationSeconds: 0 }, { ...toleration, tolerationSeconds: 0 }),
+      )
+    ) {
+      errors.push(
+        forbiddenField('spec.tolerations', 'existing toleration can not be modified except its tolerationSeconds'),
+      );
     }
   }
   const gates = new Set((old.spec.schedulingGates ?? []).map(({ name }) => name));
   for (const [i, gate] of (spec.schedulingGates ?? []).entries()) {
     if (!gates.has(gate.name)) {
-      errors.push(forbiddenField(`spec.schedulingGates[${i}].name`, 'only deletion is allowed, but found new scheduling gate \'' + gate.name + "'"));
+      errors.push(
+        forbiddenField(
+          `spec.schedulingGates[${i}].name`,
+          "only deletion is allowed, but found new scheduling gate '" + gate.name + "'",
+        ),
+      );
     }
   }
   if (errors.length > 0) return errors;

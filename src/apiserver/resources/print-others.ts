@@ -1,10 +1,5 @@
 /** Columns of everything but pods. */
-import type {
-  DaemonSet,
-  Deployment,
-  ReplicaSet,
-  StatefulSet,
-} from '../../objects/generated/apps-v1.ts';
+import type { DaemonSet, Deployment, ReplicaSet, StatefulSet } from '../../objects/generated/apps-v1.ts';
 import type { CronJob, Job } from '../../objects/generated/batch-v1.ts';
 import type {
   ConfigMap,
@@ -32,7 +27,12 @@ const orNone = (text: string | undefined): string => text || none;
 
 function mapText(map: Record<string, string> | undefined): string {
   const entries = Object.entries(map ?? {});
-  return entries.length === 0 ? none : entries.map(([key, value]) => `${key}=${value}`).toSorted().join(',');
+  return entries.length === 0
+    ? none
+    : entries
+        .map(([key, value]) => `${key}=${value}`)
+        .toSorted()
+        .join(',');
 }
 
 function selectorText(selector: LabelSelector | undefined): string {
@@ -61,8 +61,7 @@ export const nodeColumns: TableColumns = {
     const node = typed<Node>(object);
     const ready = findCondition(node.status?.conditions, 'Ready');
     const word = ready === undefined ? 'Unknown' : ready.status === 'True' ? 'Ready' : 'NotReady';
-    const address = (type: string): string =>
-      orNone(node.status?.addresses?.find((one) => one.type === type)?.address);
+    const address = (type: string): string => orNone(node.status?.addresses?.find((one) => one.type === type)?.address);
     const info = node.status?.nodeInfo;
     return [
       node.metadata.name,
@@ -85,7 +84,12 @@ function nodeRoles(node: Node): string {
     if (key.startsWith('node-role.kubernetes.io/')) roles.add(key.slice('node-role.kubernetes.io/'.length));
     else if (key === 'kubernetes.io/role' && value !== '') roles.add(value);
   }
-  return roles.size === 0 ? none : [...roles].filter((role) => role !== '').toSorted().join(',') || none;
+  return roles.size === 0
+    ? none
+    : [...roles]
+        .filter((role) => role !== '')
+        .toSorted()
+        .join(',') || none;
 }
 
 export const serviceColumns: TableColumns = {
@@ -115,9 +119,13 @@ function externalIp({ spec, status }: Service): string {
     case 'ExternalName':
       return spec.externalName ?? '';
     case 'LoadBalancer': {
-      const found = [...(status?.loadBalancer?.ingress ?? []).map(({ ip, hostname }) => ip || hostname || ''), ...external];
+      const found = [
+        ...(status?.loadBalancer?.ingress ?? []).map(({ ip, hostname }) => ip || hostname || ''),
+        ...external,
+      ];
       return found.length === 0 ? '<pending>' : found.join(',');
     }
+    case undefined:
     default:
       return external.length === 0 ? none : external.join(',');
   }
@@ -167,7 +175,10 @@ export const eventColumns: TableColumns = {
     const first = event.firstTimestamp ?? event.eventTime ?? event.metadata.creationTimestamp;
     const last = series?.lastObservedTime ?? event.lastTimestamp ?? first;
     const kind = (involvedObject?.kind ?? '').toLowerCase();
-    const source = [event.source?.component || event.reportingComponent || '', event.source?.host || event.reportingInstance || ''];
+    const source = [
+      event.source?.component || event.reportingComponent || '',
+      event.source?.host || event.reportingInstance || '',
+    ];
     return [
       age(last, nowMs),
       event.type ?? '',
@@ -190,7 +201,9 @@ export const endpointsColumns: TableColumns = {
     const all = (subsets ?? []).flatMap(({ addresses = [], ports }) =>
       ports === undefined
         ? addresses.map(({ ip }) => ip)
-        : ports.flatMap(({ port }) => addresses.map(({ ip }) => (ip.includes(':') ? `[${ip}]:${port}` : `${ip}:${port}`))),
+        : ports.flatMap(({ port }) =>
+            addresses.map(({ ip }) => (ip.includes(':') ? `[${ip}]:${port}` : `${ip}:${port}`)),
+          ),
     );
     return [metadata.name, firstOf(all), age(metadata.creationTimestamp, nowMs)];
   },

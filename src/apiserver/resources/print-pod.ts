@@ -5,17 +5,7 @@ import { typed } from './resource.ts';
 import { type TableColumns, age, columns, humanDuration } from './print-table.ts';
 
 export const podColumns: TableColumns = {
-  columns: columns(
-    'Name',
-    'Ready',
-    'Status',
-    'Restarts',
-    'Age',
-    'IP*',
-    'Node*',
-    'Nominated Node*',
-    'Readiness Gates*',
-  ),
+  columns: columns('Name', 'Ready', 'Status', 'Restarts', 'Age', 'IP*', 'Node*', 'Nominated Node*', 'Readiness Gates*'),
   cells(object, nowMs) {
     const pod = typed<Pod>(object);
     const { ready, total, status, restarts, lastRestart } = podSummary(pod);

@@ -373,7 +373,7 @@ export function decodeStored(text: string, revision: number): ApiObject {
 }
 
 export function encodeStored(object: ApiObject): string {
-  const { resourceVersion, selfLink, ...metadata } = object.metadata;
+  const { resourceVersion: _revision, selfLink: _selfLink, ...metadata } = object.metadata;
   return JSON.stringify({ ...object, metadata });
 }
 

@@ -72,7 +72,10 @@ export class ResourceTable {
   constructor(allocator: ServiceAllocator) {
     const known = strategies(allocator);
     const subresources = new Map<string, Map<string, Subresource>>();
-    const rows = discoveryText.split('\n').filter((line) => line !== '').map((line) => line.split(' '));
+    const rows = discoveryText
+      .split('\n')
+      .filter((line) => line !== '')
+      .map((line) => line.split(' '));
     for (const [groupVersion = '', path = '', kind = '', kindGroupVersion = '', , , , verbs = ''] of rows) {
       const [resource = '', name] = path.split('/');
       if (name === undefined) continue;
@@ -82,7 +85,8 @@ export class ResourceTable {
       found.set(name, { name, kind, kindGroupVersion: kindGroupVersion || groupVersion, verbs: verbs.split(',') });
     }
     for (const row of rows) {
-      const [groupVersion = '', resource = '', kind = '', , singular = '', short = '', ns = '', verbs = '', cats = ''] = row;
+      const [groupVersion = '', resource = '', kind = '', , singular = '', short = '', ns = '', verbs = '', cats = ''] =
+        row;
       if (resource.includes('/')) continue;
       const [group = '', version = ''] = groupVersion.includes('/') ? groupVersion.split('/') : ['', groupVersion];
       const qualified = group === '' ? resource : `${resource}.${group}`;

@@ -16,7 +16,8 @@ export const secretStrategy: Strategy = {
     secret.type ||= 'Opaque';
     if (secret.stringData === undefined) return;
     secret.data ??= {};
-    for (const [key, text] of Object.entries(secret.stringData)) secret.data[key] = Buffer.from(text).toString('base64');
+    for (const [key, text] of Object.entries(secret.stringData))
+      secret.data[key] = Buffer.from(text).toString('base64');
     delete secret.stringData;
   },
 
@@ -34,7 +35,9 @@ export const secretStrategy: Strategy = {
     if (type === 'kubernetes.io/service-account-token' && !metadata.annotations?.[account]) {
       errors.push(required(`metadata.annotations[${account}]`));
     }
-    const json = { 'kubernetes.io/dockerconfigjson': '.dockerconfigjson', 'kubernetes.io/dockercfg': '.dockercfg' }[type];
+    const json = { 'kubernetes.io/dockerconfigjson': '.dockerconfigjson', 'kubernetes.io/dockercfg': '.dockercfg' }[
+      type
+    ];
     if (json !== undefined && json in data && !isJson(Buffer.from(data[json] ?? '', 'base64').toString())) {
       errors.push(invalidValue(`data[${json}]`, '<secret contents redacted>', 'invalid character'));
     }

@@ -64,7 +64,9 @@ export class ServiceAllocator {
     const number = parseIpv4(wanted);
     const offset = number === undefined ? -1 : number - this.#base;
     if (offset <= 0 || offset >= this.#size - 1) {
-      throw new AllocationError(`failed to allocate IP ${wanted}: the provided network does not match the current range`);
+      throw new AllocationError(
+        `failed to allocate IP ${wanted}: the provided network does not match the current range`,
+      );
     }
     if (this.#ipOwners.has(wanted)) {
       throw new AllocationError(`failed to allocate IP ${wanted}: provided IP is already allocated`);

@@ -1,13 +1,6 @@
 import type { Service, ServicePort } from '../../objects/generated/core-v1.ts';
 import { isSameJson, textAt } from './api-object.ts';
-import {
-  type FieldError,
-  duplicate,
-  forbiddenField,
-  invalidValue,
-  notSupported,
-  required,
-} from './field-errors.ts';
+import { type FieldError, duplicate, forbiddenField, invalidValue, notSupported, required } from './field-errors.ts';
 import { portNameErrors } from './pod-validation.ts';
 import { serviceColumns } from './print-others.ts';
 import { type Reservation, type Strategy, typed } from './resource.ts';
@@ -40,7 +33,8 @@ export function serviceStrategy(allocator: ServiceAllocator): Strategy {
       }
       for (const port of spec.ports ?? []) {
         port.protocol ||= 'TCP';
-        if (port.targetPort === undefined || port.targetPort === 0 || port.targetPort === '') port.targetPort = port.port;
+        if (port.targetPort === undefined || port.targetPort === 0 || port.targetPort === '')
+          port.targetPort = port.port;
       }
       if (spec.type !== 'ExternalName') spec.internalTrafficPolicy ||= 'Cluster';
       const isExternal =
@@ -237,7 +231,8 @@ function validateService({ spec }: Service): FieldError[] {
     } else if (ports.length > 1) {
       errors.push(required(`${at}.name`));
     }
-    if (!isPort(port.port)) errors.push(invalidValue(`${at}.port`, port.port ?? 0, 'must be between 1 and 65535, inclusive'));
+    if (!isPort(port.port))
+      errors.push(invalidValue(`${at}.port`, port.port ?? 0, 'must be between 1 and 65535, inclusive'));
     const protocols = ['SCTP', 'TCP', 'UDP'];
     if (!protocols.includes(port.protocol ?? '')) errors.push(notSupported(`${at}.protocol`, port.protocol, protocols));
     if (typeof port.targetPort === 'number' && !isPort(port.targetPort)) {
@@ -256,7 +251,11 @@ function validateService({ spec }: Service): FieldError[] {
   }
   if (spec.ipFamilyPolicy === 'RequireDualStack' && !isSameJson(spec.clusterIPs, ['None'])) {
     errors.push(
-      invalidValue('spec.ipFamilyPolicy', spec.ipFamilyPolicy, 'this cluster is not configured for dual-stack services'),
+      invalidValue(
+        'spec.ipFamilyPolicy',
+        spec.ipFamilyPolicy,
+        'this cluster is not configured for dual-stack services',
+      ),
     );
   }
   const isExternal = spec.type === 'NodePort' || spec.type === 'LoadBalancer' || (spec.externalIPs ?? []).length > 0;

@@ -96,11 +96,7 @@ export const conflict = (of: Named, name: string, why: string): StatusError =>
   );
 
 export const modifiedMeanwhile = (of: Named, name: string): StatusError =>
-  conflict(
-    of,
-    name,
-    'the object has been modified; please apply your changes to the latest version and try again',
-  );
+  conflict(of, name, 'the object has been modified; please apply your changes to the latest version and try again');
 
 export const forbidden = (of: Named, name: string, why: string, causes?: StatusCause[]): StatusError =>
   new StatusError(

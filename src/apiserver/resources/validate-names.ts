@@ -155,7 +155,8 @@ function validateMutableMeta(metadata: ObjectMeta): FieldError[] {
   let controllers: string | undefined;
   for (const owner of metadata.ownerReferences ?? []) {
     const at = 'metadata.ownerReferences';
-    if ((owner.apiVersion ?? '') === '') errors.push(invalidValue(`${at}.apiVersion`, owner.apiVersion ?? '', 'version must not be empty'));
+    if ((owner.apiVersion ?? '') === '')
+      errors.push(invalidValue(`${at}.apiVersion`, owner.apiVersion ?? '', 'version must not be empty'));
     for (const field of ['kind', 'name', 'uid'] as const) {
       if ((owner[field] ?? '') === '') errors.push(invalidValue(`${at}.${field}`, '', 'must not be empty'));
     }
@@ -179,7 +180,11 @@ function validateMutableMeta(metadata: ObjectMeta): FieldError[] {
     const isStandard = ['orphan', 'foregroundDeletion', 'kubernetes'].includes(finalizer);
     if (!finalizer.includes('/') && !isStandard) {
       errors.push(
-        invalidValue('metadata.finalizers', finalizer, 'name is neither a standard finalizer name nor is it fully qualified'),
+        invalidValue(
+          'metadata.finalizers',
+          finalizer,
+          'name is neither a standard finalizer name nor is it fully qualified',
+        ),
       );
     }
   }
@@ -189,7 +194,14 @@ function validateMutableMeta(metadata: ObjectMeta): FieldError[] {
 /** ObjectMeta of an update: what identifies the object stays, and nothing new holds back a deletion. */
 export function validateMetaUpdate(metadata: ObjectMeta, old: ObjectMeta): FieldError[] {
   const errors: FieldError[] = [];
-  for (const field of ['name', 'namespace', 'uid', 'creationTimestamp', 'deletionTimestamp', 'deletionGracePeriodSeconds'] as const) {
+  for (const field of [
+    'name',
+    'namespace',
+    'uid',
+    'creationTimestamp',
+    'deletionTimestamp',
+    'deletionGracePeriodSeconds',
+  ] as const) {
     if ((metadata[field] ?? '') !== (old[field] ?? '')) errors.push(immutable(`metadata.${field}`, metadata[field]));
   }
   if (old.deletionTimestamp !== undefined) {

@@ -1,4 +1,12 @@
-import type { RangeOptions, Storage, StorageEvent, StorageEventBatch, StoredRange, StoredValue, WriteOutcome } from './storage.ts';
+import type {
+  RangeOptions,
+  Storage,
+  StorageEvent,
+  StorageEventBatch,
+  StoredRange,
+  StoredValue,
+  WriteOutcome,
+} from './storage.ts';
 import { CompactedError, FutureRevisionError } from './storage.ts';
 
 /** How many changes are remembered for watches and reads of the past. */

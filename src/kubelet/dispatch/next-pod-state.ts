@@ -23,6 +23,8 @@ export interface PodUpdate {
   /** Present when somebody asks for the pod's end. */
   kill?: KillOptions | undefined;
   isRuntimeOnly?: boolean | undefined;
+  /** The pod was finished before this process began, and the runtime runs nothing of it: only cleaning up is left. */
+  hasEnded?: boolean | undefined;
 }
 
 /** Seconds for the pod's end, at least 1; an earlier decision (`stored`, 0 for none) can only be shortened. */
@@ -35,10 +37,11 @@ export interface StateStep {
 }
 
 export function applyUpdate(old: PodState | undefined, update: PodUpdate, graceOf: GraceRule): StateStep {
-  const { pod, kill, isRuntimeOnly = false } = update;
+  const { pod, kill, isRuntimeOnly = false, hasEnded = false } = update;
   const before: PodState = old ?? { phase: 'sync', pod, graceSeconds: 0, kill: {}, isRuntimeOnly };
   if (before.phase === 'terminated' || before.phase === 'finished')
     return { state: { ...before, pod }, interrupts: false };
+  if (old === undefined && hasEnded) return { state: { ...before, phase: 'terminated' }, interrupts: false };
   const isToEnd =
     before.phase === 'terminating' ||
     kill !== undefined ||

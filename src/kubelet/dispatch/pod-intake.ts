@@ -17,6 +17,7 @@ interface PodIntakeNeed {
   pods(): readonly Pod[];
   /** The static pod that a mirror stands for. */
   staticOf(mirror: Pod): Pod | undefined;
+  /** The runtime has a container of the pod that runs, or a sandbox that is ready. */
   isRunning(uid: string): boolean;
   node(): Node | undefined;
   unsupported(pod: Pod): Rejection | undefined;
@@ -58,7 +59,9 @@ export class PodIntake {
     const uid = uidOf(pod);
     switch (change.kind) {
       case 'add':
-        if (this.#isWelcome(pod)) workers.update({ pod });
+        if (this.#isWelcome(pod)) {
+          workers.update({ pod, hasEnded: isTerminalPhase(pod.status?.phase) && !this.#need.isRunning(uid) });
+        }
         return;
       case 'update':
         onCopyChanged(uid);
@@ -85,6 +88,10 @@ export class PodIntake {
     const uid = uidOf(pod);
     const isNew =
       pod.metadata.deletionTimestamp === undefined && !isTerminalPhase(pod.status?.phase) && !isRunning(uid);
+    if (wasRejected(pod) && !isRunning(uid)) {
+      this.#rejected.add(uid);
+      return false;
+    }
     if (!isNew) return true;
     const rejection = admitPod({ pod, others: this.#holders(uid), node: node(), unsupported });
     if (rejection === undefined) {
@@ -107,3 +114,10 @@ export class PodIntake {
     });
   }
 }
+
+/** Refused before this process began: nothing of it ever ran here, and its status says all there is to say. */
+const wasRejected = ({ metadata, status }: Pod): boolean =>
+  metadata.deletionTimestamp === undefined &&
+  status?.phase === 'Failed' &&
+  status.message?.startsWith('Pod was rejected: ') === true &&
+  status.containerStatuses === undefined;

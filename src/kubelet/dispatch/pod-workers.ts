@@ -97,6 +97,12 @@ export class PodWorkers {
     return [...this.#lanes.keys()];
   }
 
+  /** Its containers run, are to run, or are being ended: it uses the node. */
+  isActive(uid: string): boolean {
+    const phase = this.#lanes.get(uid)?.state.phase;
+    return phase === 'sync' || phase === 'terminating';
+  }
+
   isFinished(uid: string): boolean {
     return this.#lanes.get(uid)?.state.phase === 'finished';
   }
@@ -129,6 +135,7 @@ export class PodWorkers {
       done: Promise.resolve(),
     };
     this.#lanes.set(uid, lane);
+    if (state.phase === 'terminated') lane.terminated.resolve();
     if (this.#signal !== undefined) lane.done = this.#live(uid, lane, this.#signal);
   }
 

@@ -77,7 +77,7 @@ export function makePortMappings(pod: Pod): PortMapping[] {
 export interface ContainerParts {
   command: string[];
   args: string[];
-  envs: Array<{ key: string; value: string }>;
+  envs: ReadonlyArray<{ name: string; value: string }>;
   mounts: Mount[];
   devices: Device[];
   resources: LinuxContainerResources;
@@ -99,7 +99,7 @@ export function makeContainerConfig(
     command: parts.command,
     args: parts.args,
     working_dir: spec.workingDir ?? '',
-    envs: parts.envs,
+    envs: parts.envs.map(({ name, value }) => ({ key: name, value: Buffer.from(value, 'utf8') })), // bytes on the wire
     mounts: parts.mounts,
     devices: parts.devices,
     labels: { ...podLabels(pod), [labels.containerName]: spec.name },

@@ -9,7 +9,7 @@ import type { Cri, PodSandboxConfig } from '../../adapters/cri/cri.ts';
 import type { CriImage, CriSandboxStatus } from '../../adapters/cri/cri-types.ts';
 import type { Clock } from '../../base/clock.ts';
 import { describeError } from '../../base/errors.ts';
-import { rpcDetails } from '../../base/grpc.ts';
+import { rpcDetails, rpcText } from '../../base/grpc.ts';
 import type { Logger } from '../../base/logger.ts';
 import type { Pod } from '../../objects/generated/core-v1.ts';
 import {
@@ -233,7 +233,7 @@ class Turn {
       await this.#readSandbox(id, signal);
     } catch (err) {
       if (err instanceof TurnEnded) throw err;
-      events.pod(this.#pod, 'Warning', 'FailedCreatePodSandBox', `Failed to create pod sandbox: ${describeError(err)}`);
+      events.pod(this.#pod, 'Warning', 'FailedCreatePodSandBox', `Failed to create pod sandbox: ${runtimeText(err)}`);
       throw new TurnEnded('cannot create the sandbox', { cause: this.#note(err) });
     }
   }
@@ -246,7 +246,7 @@ class Turn {
         this.#pod,
         'Warning',
         'FailedPodSandBoxStatus',
-        `Unable to get pod sandbox status: ${describeError(err)}`,
+        `Unable to get pod sandbox status: ${runtimeText(err)}`,
       );
       throw new TurnEnded('cannot read the sandbox', { cause: this.#note(err) });
     }
@@ -400,6 +400,12 @@ class Turn {
   #retryAt(ms: number): void {
     this.#retryAtMs = this.#retryAtMs === undefined ? ms : Math.min(this.#retryAtMs, ms);
   }
+}
+
+/** The runtime's own answer, as others print it; the whole chain for what went wrong before it was asked. */
+function runtimeText(err: unknown): string {
+  const text = rpcText(err);
+  return text.startsWith('rpc error') ? text : describeError(err);
 }
 
 function restartCountOf(container: { annotations: Record<string, string>; attempt: number }): number {

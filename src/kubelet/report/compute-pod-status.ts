@@ -104,10 +104,15 @@ function oldStatus(old: PodStatus | undefined, { kind, spec }: PodContainer): Co
   return list?.find(({ name }) => name === spec.name);
 }
 
-/** Of the node's family first; one per family. Host-network pods have the node's. */
-function addressesOf({ pod, observed, hostIps }: PodStatusInput): string[] {
+/**
+ * Of the node's family first; one per family. Host-network pods have the node's. A pod without a ready sandbox keeps the
+ * addresses that were told, also across a restart of the kubelet.
+ */
+function addressesOf({ pod, observed, old, hostIps }: PodStatusInput): string[] {
   if (isHostNetwork(pod)) return hostIps.slice(0, 2);
-  const ips = observed?.ips ?? [];
+  const seen = observed?.ips ?? [];
+  const keepsOld = seen.length === 0 && observed?.sandboxes.some(({ isReady }) => isReady) !== true;
+  const ips = keepsOld ? (old?.podIPs ?? []).map(({ ip }) => ip) : seen;
   const prefersV6 = hostIps[0]?.includes(':') === true;
   const v4 = ips.find((ip) => !ip.includes(':'));
   const v6 = ips.find((ip) => ip.includes(':'));

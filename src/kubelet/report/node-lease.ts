@@ -52,7 +52,7 @@ export class NodeLease {
   /** Renews what we have; where that fails, gets or makes it, as often as it takes. */
   async #renew(signal: AbortSignal): Promise<void> {
     if (this.#latest !== undefined && (await this.#update(this.#latest, signal))) return;
-    const { clock } = this.#need;
+    const { clock, log } = this.#need;
     for (let delayMs = retryInitialMs; !signal.aborted; delayMs = Math.min(2 * delayMs, retryMaxMs)) {
       try {
         const found = await this.#getOrCreate(signal);
@@ -61,7 +61,9 @@ export class NodeLease {
         if (await this.#update(found.lease, signal)) return;
       } catch (err) {
         if (signal.aborted) return;
-        this.#fail(err);
+        // at a first start the Node comes a moment later
+        if (isNotFound(err)) log.debug({ reason: describeError(err) }, 'there is no Node to own a lease yet');
+        else this.#fail(err);
       }
       await clock.sleep(delayMs, signal);
     }

@@ -6,64 +6,23 @@
  */
 import { type ApiClient, apiStatus } from '../../client/api-client.ts';
 import { nodes } from '../../client/resource-types.ts';
-import type { CriImage, CriRuntimeStatus } from '../../adapters/cri/cri-types.ts';
-import type { Host, HostFacts } from '../../adapters/host/host.ts';
-import { type Clock, rfc3339Seconds } from '../../base/clock.ts';
+import { rfc3339Seconds } from '../../base/clock.ts';
 import { withDeadline } from '../../base/deadline.ts';
 import { describeError, isConflict } from '../../base/errors.ts';
-import type { Logger } from '../../base/logger.ts';
-import type { Node, NodeAddress, Taint } from '../../objects/generated/core-v1.ts';
-import { type NodeIpChoice, computeNodeAddresses } from './node-addresses.ts';
+import type { Node } from '../../objects/generated/core-v1.ts';
+import { NodeObserver, type NodeObserverNeed } from './node-observer.ts';
 import { initialNode, reconcileNode } from './node-registration.ts';
-import { type NodeMemory, type NodeObservation, computeNodeStatus, isNodeChanged, nodePatch } from './node-status.ts';
+import { type NodeMemory, computeNodeStatus, isNodeChanged, nodePatch } from './node-status.ts';
 
-/** The part of the kubelet's configuration that the Node object needs; `KubeletConfig` fits. */
-export interface NodeReportConfig {
-  nodeIps: NodeIpChoice;
-  nodeLabels: Readonly<Record<string, string>>;
-  registerNode: boolean;
-  registerWithTaints: readonly Taint[];
-  providerId: string;
-  cloudProvider: '' | 'external';
-  enableControllerAttachDetach: boolean;
-  localStorageCapacityIsolation: boolean;
-  nodeStatusUpdatePeriodMs: number;
-  nodeStatusReportPeriodMs: number;
-  nodeStatusMaxImages: number;
-  server: { port: number };
-}
-
-export interface NodeReporterNeed {
+export interface NodeReporterNeed extends NodeObserverNeed {
   /** Undefined: standalone, without a server. */
   api: Pick<ApiClient, 'get' | 'create' | 'patch'> | undefined;
-  nodeName: string;
-  config: NodeReportConfig;
-  host: Pick<Host, 'addresses' | 'defaultRouteAddress' | 'lookup'>;
-  /** Asked once: what changes needs a restart to be seen. */
-  facts(): Promise<HostFacts>;
-  /** What the machine has and what of it pods may use. */
-  resources(): Promise<{ capacity: Record<string, string>; allocatable: Record<string, string> }>;
-  /** Name and version of the runtime; undefined while it is away. */
-  runtimeVersion(signal: AbortSignal): Promise<{ runtimeName: string; runtimeVersion: string } | undefined>;
-  runtimeStatus(): CriRuntimeStatus | undefined;
-  /** Why no pod can run: the runtime's readiness and the relist's. */
-  runtimeErrors(): readonly string[];
-  networkError(): string | undefined;
-  storageErrors(): readonly string[];
-  pressures(): { memory: boolean; disk: boolean; pid: boolean };
-  images(signal: AbortSignal): Promise<readonly CriImage[]>;
-  /** Undefined until volumes have been looked at once. */
-  volumesInUse(): readonly string[] | undefined;
-  declaredFeatures: readonly string[];
   /** Whether device plugins' checkpoint is there. */
   hasDeviceState: boolean;
-  isShuttingDown(): boolean;
   /** The Node as a watch sees it; undefined before the first look, or without a watch. */
   cachedNode(): Node | undefined;
   /** An event on the Node object. */
   event(type: 'Normal' | 'Warning', reason: string, message: string): void;
-  clock: Clock;
-  log: Logger;
   /** 0 ≤ x < 1; `Math.random` by default. */
   random?: () => number;
 }
@@ -72,33 +31,26 @@ const registerDelayInitialMs = 100;
 const registerDelayMaxMs = 7000;
 const periodJitter = 0.04;
 const writeTries = 5;
-const imagesMaxAgeMs = 30_000;
-const runtimeTimeoutMs = 2000;
-const nameMaxAgeMs = 300_000;
-const nameTimeoutMs = 2000;
 /** A request that takes longer than this is given up: the next one may get through. */
 const requestTimeoutMs = 10_000;
 
 export class NodeReporter {
   readonly #need: NodeReporterNeed;
+  readonly #observer: NodeObserver;
   #isRegistered = false;
   /** The newest Node we know: from the server, or computed here while there is none. */
   #node: Node | undefined;
   #memory: NodeMemory = { bootIdSeen: false, wasUnschedulable: false };
-  #facts: HostFacts | undefined;
-  #images: { list: readonly CriImage[]; atMs: number } | undefined;
-  #ofName: { list: readonly string[]; atMs: number } | undefined;
   #lastReportMs: number | undefined;
   #reportDelayMs = 0;
   #isFailing = false;
-  /** Texts of failures of single parts, so that each is said once. */
-  readonly #saidFailures = new Map<string, string>();
   #hasAnnounced = false;
   #isMarked = false;
   #wake: () => void = () => {};
 
   constructor(need: NodeReporterNeed) {
     this.#need = need;
+    this.#observer = new NodeObserver(need);
   }
 
   /** The Node as last known; before registration as it would be registered. Undefined only before `run`. */
@@ -144,7 +96,7 @@ export class NodeReporter {
       if (signal.aborted) return;
       try {
         const wanted = await this.#initial(signal);
-        this.#node = wanted;
+        this.#node = wanted; // for others, while the server is away
         this.#node = await this.#createOrReconcile(wanted, signal);
         this.#isRegistered = true;
         this.#recover();
@@ -176,7 +128,7 @@ export class NodeReporter {
   /** The Node as it would be registered now; its flips make no events, since nobody has seen them before. */
   async #initial(signal: AbortSignal): Promise<Node> {
     const { nodeName, config } = this.#need;
-    const facts = await this.#hostFacts();
+    const facts = await this.#observer.facts();
     if (facts === undefined) throw new Error('Cannot describe this node: the machine could not be read');
     const bare = initialNode({
       nodeName,
@@ -188,7 +140,7 @@ export class NodeReporter {
       cloudProvider: config.cloudProvider,
       nodeIps: config.nodeIps.ips,
     });
-    const seen = await this.#observe(bare, signal);
+    const seen = await this.#observer.observe(bare, signal);
     const { node, events } = computeNodeStatus(bare, seen, this.#memory, this.#now());
     if (!this.#hasAnnounced) {
       this.#hasAnnounced = true;
@@ -222,9 +174,9 @@ export class NodeReporter {
     const { clock, config, event, nodeName, random = Math.random } = this.#need;
     // before registration the known Node is only a computed one
     const base = known?.metadata.uid === undefined ? await this.#get(signal) : known;
-    const seen = await this.#observe(base, signal);
+    const seen = await this.#observer.observe(base, signal);
     const next = computeNodeStatus(base, seen, this.#memory, this.#now());
-    const labelled = withOwnLabels(next.node, this.#facts?.architecture);
+    const labelled = withOwnLabels(next.node, seen.facts?.architecture);
     const isChanged = isNodeChanged(base, labelled);
     const reportAfterMs = config.nodeStatusReportPeriodMs + this.#reportDelayMs;
     const isDue = this.#lastReportMs === undefined || clock.monotonicMs() - this.#lastReportMs >= reportAfterMs;
@@ -232,117 +184,18 @@ export class NodeReporter {
       // nodes that changed at the same moment shall not all report again at the same moment
       const spreadMs = (random() - 0.5) * config.nodeStatusReportPeriodMs;
       this.#reportDelayMs = isChanged || this.#lastReportMs === undefined ? spreadMs : 0;
-      const patch = nodePatch(base, labelled) ?? {};
-      this.#node = await this.#call(
-        (api, s) => api.patch(nodes, { name: nodeName, subresource: 'status' }, 'strategic', patch, s),
-        signal,
-      );
+      const patch = nodePatch(base, labelled);
+      // nothing to write: registration has said all of it within the same second
+      if (patch !== undefined) {
+        this.#node = await this.#call(
+          (api, s) => api.patch(nodes, { name: nodeName, subresource: 'status' }, 'strategic', patch, s),
+          signal,
+        );
+      }
       this.#lastReportMs = clock.monotonicMs();
     }
     this.#memory = next.memory;
     for (const { type, reason, message } of next.events) event(type, reason, message);
-  }
-
-  /** Each part by itself: one that fails is said once and leaves the others alone. */
-  async #observe(base: Node, signal: AbortSignal): Promise<NodeObservation> {
-    const need = this.#need;
-    const { config } = need;
-    const facts = await this.#hostFacts();
-    const resources = await this.#part('resources', () => need.resources());
-    const addresses = await this.#part('addresses', () => this.#addresses(base.status?.addresses ?? [], signal));
-    const runtime = await this.#part('runtime version', () => this.#soon((s) => need.runtimeVersion(s), signal));
-    const images = await this.#part('images', () => this.#soon((s) => this.#recentImages(s), signal));
-    const { memory, disk, pid } = need.pressures();
-    return {
-      facts,
-      resources,
-      addresses,
-      runtime: runtime === undefined ? undefined : { name: runtime.runtimeName, version: runtime.runtimeVersion },
-      runtimeStatus: need.runtimeStatus(),
-      images,
-      imagesMax: config.nodeStatusMaxImages,
-      kubeletPort: config.server.port,
-      health: {
-        hasMemoryPressure: memory,
-        hasDiskPressure: disk,
-        hasPidPressure: pid,
-        runtimeErrors: need.runtimeErrors(),
-        networkError: need.networkError(),
-        storageErrors: need.storageErrors(),
-        isShuttingDown: need.isShuttingDown(),
-      },
-      volumesInUse: need.volumesInUse(),
-      declaredFeatures: need.declaredFeatures,
-      hasLocalStorageIsolation: config.localStorageCapacityIsolation,
-    };
-  }
-
-  async #hostFacts(): Promise<HostFacts | undefined> {
-    this.#facts ??= await this.#part('machine', () => this.#need.facts());
-    return this.#facts;
-  }
-
-  async #addresses(existing: readonly NodeAddress[], signal: AbortSignal): Promise<NodeAddress[]> {
-    const { nodeName, config, host } = this.#need;
-    const { ips, preferredFamily } = config.nodeIps;
-    const isGiven = ips.length > 0;
-    return computeNodeAddresses(
-      nodeName,
-      config.nodeIps,
-      config.cloudProvider === 'external',
-      {
-        addresses: host.addresses(),
-        ofName: isGiven ? [] : await this.#addressesOfName(signal),
-        ofDefaultRoute: isGiven ? undefined : await host.defaultRouteAddress(preferredFamily),
-      },
-      existing,
-    );
-  }
-
-  /** Asked seldom and not waited for long: a name service that is away would hold up every status. */
-  async #addressesOfName(signal: AbortSignal): Promise<readonly string[]> {
-    const { host, nodeName, clock, log } = this.#need;
-    if (this.#ofName === undefined || clock.monotonicMs() - this.#ofName.atMs > nameMaxAgeMs) {
-      let list: readonly string[] = [];
-      try {
-        list = await withDeadline('the look-up of the node name', nameTimeoutMs, clock, signal, () =>
-          host.lookup(nodeName),
-        );
-      } catch (err) {
-        log.debug({ reason: describeError(err) }, 'the name service does not know the node, its default route does');
-      }
-      this.#ofName = { list, atMs: clock.monotonicMs() };
-    }
-    return this.#ofName.list;
-  }
-
-  async #recentImages(signal: AbortSignal): Promise<readonly CriImage[]> {
-    const { images, clock, config } = this.#need;
-    if (config.nodeStatusMaxImages === 0) return [];
-    if (this.#images === undefined || clock.monotonicMs() - this.#images.atMs > imagesMaxAgeMs) {
-      this.#images = { list: await images(signal), atMs: clock.monotonicMs() };
-    }
-    return this.#images.list;
-  }
-
-  async #part<T>(name: string, read: () => Promise<T>): Promise<T | undefined> {
-    try {
-      const value = await read();
-      this.#saidFailures.delete(name);
-      return value;
-    } catch (err) {
-      const reason = describeError(err);
-      if (this.#saidFailures.get(name) !== reason) {
-        this.#saidFailures.set(name, reason);
-        this.#need.log.warn({ part: name, reason }, 'cannot tell a part of the node status, the old one stays');
-      }
-      return undefined;
-    }
-  }
-
-  /** A runtime that hangs must not keep the node from saying so. */
-  #soon<T>(ask: (signal: AbortSignal) => Promise<T>, signal: AbortSignal): Promise<T> {
-    return withDeadline('the container runtime', runtimeTimeoutMs, this.#need.clock, signal, ask);
   }
 
   #get(signal: AbortSignal): Promise<Node> {

@@ -327,7 +327,7 @@ describe('computeNodeStatus', () => {
         kubeProxyVersion: '',
       },
       runtimeHandlers: [
-        { name: '', features: { recursiveReadOnlyMounts: true, userNamespaces: false } },
+        { features: { recursiveReadOnlyMounts: true, userNamespaces: false } },
         { name: 'runc', features: { recursiveReadOnlyMounts: true, userNamespaces: false } },
       ],
       features: { supplementalGroupsPolicy: true },
@@ -457,18 +457,13 @@ describe('nodePatch', () => {
   });
 
   it('takes what a server leaves out for what it is: empty', () => {
-    const status = structuredClone(base.status ?? {});
-    const stored: Node = {
-      ...base,
-      status: {
-        ...status,
-        images: undefined,
-        runtimeHandlers: status.runtimeHandlers?.map(({ name, features }) =>
-          name === '' ? { features } : { name, features },
-        ),
-      },
-    };
-    expect(nodePatch(stored, computeNodeStatus(stored, seen, memory, t0).node)).toBeUndefined();
+    const features = { userNamespaces: false };
+    const sent: Node = { ...base, status: { images: [], volumesInUse: [], runtimeHandlers: [{ name: '', features }] } };
+    const stored: Node = { ...base, status: { runtimeHandlers: [{ features }] } };
+    expect(nodePatch(stored, sent)).toBeUndefined();
+    expect(nodePatch({ ...base, status: { volumesInUse: ['a'] } }, { ...base, status: { volumesInUse: [] } })).toEqual({
+      status: { volumesInUse: [] },
+    });
   });
 
   it('keeps labels without a value apart from labels that are not there', () => {

@@ -79,10 +79,10 @@ export function computeNodeStatus(
     allocatable,
     daemonEndpoints: { kubeletEndpoint: { Port: seen.kubeletPort } },
     nodeInfo: nodeInfo(old.nodeInfo, seen),
-    ...(seen.images === undefined ? {} : { images: nodeImages(seen.images, seen.imagesMax) }),
+    ...listField('images', old.images, seen.images && nodeImages(seen.images, seen.imagesMax)),
     ...runtimeAbilities(old, seen.runtimeStatus),
     conditions,
-    ...(seen.volumesInUse === undefined ? {} : { volumesInUse: seen.volumesInUse.toSorted() }),
+    ...listField('volumesInUse', old.volumesInUse, seen.volumesInUse?.toSorted()),
     ...(seen.declaredFeatures.length === 0 ? {} : { declaredFeatures: [...new Set(seen.declaredFeatures)].toSorted() }),
   };
   return {
@@ -90,6 +90,18 @@ export function computeNodeStatus(
     events,
     memory: { bootIdSeen: memory.bootIdSeen || seen.facts !== undefined, wasUnschedulable: isUnschedulable },
   };
+}
+
+/** A list that is empty and always was is left out, as servers do. */
+function listField<K extends string, T>(
+  key: K,
+  old: readonly T[] | undefined,
+  next: T[] | undefined,
+): Partial<Record<K, T[]>> {
+  if (next === undefined || (next.length === 0 && (old ?? []).length === 0)) return {};
+  const fields: Partial<Record<K, T[]>> = {};
+  fields[key] = next;
+  return fields;
 }
 
 /** Our own resources, and those of others that the Node has: they survive, where they still have a capacity. */

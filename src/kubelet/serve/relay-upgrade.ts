@@ -97,6 +97,8 @@ function forwardedHeaders(request: IncomingMessage, target: URL): string[] {
     switch (name.toLowerCase()) {
       case 'host':
       case 'authorization':
+      case 'content-length':
+      case 'transfer-encoding':
         break;
       case 'x-forwarded-for':
         forwardedFor += `${value}, `;
@@ -108,6 +110,8 @@ function forwardedHeaders(request: IncomingMessage, target: URL): string[] {
         headers.push(name, value);
     }
   }
+  // Without a length Node sends a POST in chunks, whose end marker the runtime would take for the stream's first bytes.
+  headers.push('Content-Length', '0');
   return [...headers, 'X-Forwarded-For', `${forwardedFor}${request.socket.remoteAddress ?? ''}`];
 }
 

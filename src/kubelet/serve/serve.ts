@@ -12,7 +12,7 @@
 import { constants } from 'node:crypto';
 import { type IncomingMessage, ServerResponse } from 'node:http';
 import { type Server, createServer } from 'node:https';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import { describeError } from '../../base/errors.ts';
 import { aborted } from '../../base/run-together.ts';
@@ -50,6 +50,7 @@ export class KubeletServer {
   readonly #port = Promise.withResolvers<number>();
   /** Requests and streams in progress. */
   readonly #exchanges = new Set<Promise<void>>();
+  readonly #sockets = new Set<Socket>();
   /** How often the client CA has changed before a connection was made. */
   readonly #generations = new WeakMap<TLSSocket, number>();
   #generation = 0;
@@ -107,7 +108,7 @@ export class KubeletServer {
       await aborted(signal);
       server.close();
       await Promise.all(this.#exchanges);
-      server.closeAllConnections();
+      for (const socket of this.#sockets) socket.destroy(); // those in a handshake, too
       await closed;
     } catch (err) {
       this.#port.reject(err);
@@ -118,6 +119,10 @@ export class KubeletServer {
   }
 
   #listenTo(server: Server, signal: AbortSignal): void {
+    server.on('connection', (socket: Socket) => {
+      this.#sockets.add(socket);
+      socket.once('close', () => this.#sockets.delete(socket));
+    });
     server.on('secureConnection', (socket: TLSSocket) => this.#generations.set(socket, this.#generation));
     server.on('tlsClientError', (err) => this.#need.log.debug({ reason: err.message }, 'a TLS handshake failed'));
     server.on('request', (request, response) => {

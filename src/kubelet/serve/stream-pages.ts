@@ -83,7 +83,10 @@ export class StreamPages {
       const command = (exchange.query.get('cmd') ?? '').split(' ');
       const { exitCode, stdout, stderr } = await this.#need.cri.execSync(containerId, command, 0, exchange.signal);
       const output = Buffer.concat([stdout, stderr]);
-      if (exitCode !== 0) return answerText(exchange, 500, `command terminated with exit code ${exitCode}\n`);
+      if (exitCode !== 0) {
+        const said = `command '${command.join(' ')}' exited with ${exitCode}: ${stderr.toString('utf8')}`;
+        return answerText(exchange, 500, `${said}\n`);
+      }
       exchange.response.writeHead(200, { 'Content-Type': 'application/json', 'Content-Length': output.length });
       exchange.response.end(output);
     } catch (err) {

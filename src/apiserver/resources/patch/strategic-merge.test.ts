@@ -4,7 +4,9 @@ import { StrategicPatchError, strategicMerge } from './strategic-merge.ts';
 
 const pod = typeOfKind('v1', 'Pod');
 const named = (...names: string[]): Array<{ name: string }> => names.map((name) => ({ name }));
-const withContainers = (containers: unknown, more: object = {}): { spec: object } => ({ spec: { containers, ...more } });
+const withContainers = (containers: unknown, more: object = {}): { spec: object } => ({
+  spec: { containers, ...more },
+});
 
 describe('strategicMerge', () => {
   it.each([
@@ -16,9 +18,15 @@ describe('strategicMerge', () => {
     },
     {
       name: 'a list with a key merges by key',
-      live: withContainers([{ name: 'a', image: 'x' }, { name: 'b', image: 'y' }]),
+      live: withContainers([
+        { name: 'a', image: 'x' },
+        { name: 'b', image: 'y' },
+      ]),
       patch: withContainers([{ name: 'b', image: 'z' }]),
-      want: withContainers([{ name: 'a', image: 'x' }, { name: 'b', image: 'z' }]),
+      want: withContainers([
+        { name: 'a', image: 'x' },
+        { name: 'b', image: 'z' },
+      ]),
     },
     {
       name: 'new items come as early as they can',
@@ -79,7 +87,11 @@ describe('strategicMerge', () => {
   });
 
   it.each([
-    { name: 'an unknown directive', patch: { metadata: { $patch: 'foo' } }, text: 'unknown patch type: foo in map: map[$patch:foo]' },
+    {
+      name: 'an unknown directive',
+      patch: { metadata: { $patch: 'foo' } },
+      text: 'unknown patch type: foo in map: map[$patch:foo]',
+    },
     {
       name: 'an element without its key',
       patch: withContainers([{ image: 'x' }]),

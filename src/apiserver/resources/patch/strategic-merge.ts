@@ -99,8 +99,7 @@ function mergeList(
     return inOrder(merged, order ?? patch, live, (item) => item);
   }
   const elements = patch.filter(isJsonObject);
-  const isReplace = (item: JsonObject): boolean =>
-    item['$patch'] === 'replace' && !(field.patchMergeKey in item);
+  const isReplace = (item: JsonObject): boolean => item['$patch'] === 'replace' && !(field.patchMergeKey in item);
   const below = fieldsBelow({ ...field, type: elementType(field.type) ?? '' });
   if (elements.some(isReplace)) {
     return elements.filter((item) => !isReplace(item)).map((item) => mergeMap({}, item, below));
@@ -109,9 +108,7 @@ function mergeList(
   const keyed = (item: JsonObject): unknown => {
     const key = keyOf(item);
     if (key === undefined) {
-      throw new StrategicPatchError(
-        `map: ${goMap(item)} does not contain declared merge key: ${field.patchMergeKey}`,
-      );
+      throw new StrategicPatchError(`map: ${goMap(item)} does not contain declared merge key: ${field.patchMergeKey}`);
     }
     return key;
   };
@@ -150,7 +147,8 @@ function inOrder(
   const others = items.filter((item) => !wantedKeys.includes(keyOf(item)));
   const out: unknown[] = [];
   while (known.length > 0 || others.length > 0) {
-    const isOtherFirst = known.length === 0 || (others.length > 0 && wasAhead(keyOf(others[0]), keyOf(known[0]), liveKeys));
+    const isOtherFirst =
+      known.length === 0 || (others.length > 0 && wasAhead(keyOf(others[0]), keyOf(known[0]), liveKeys));
     out.push(isOtherFirst ? others.shift() : known.shift());
   }
   return out;
@@ -174,6 +172,8 @@ function cleaned(value: unknown): unknown {
 }
 
 function goMap(object: JsonObject): string {
-  const entries = Object.entries(object).map(([key, value]) => `${key}:${typeof value === 'object' ? JSON.stringify(value) : String(value)}`);
+  const entries = Object.entries(object).map(
+    ([key, value]) => `${key}:${typeof value === 'object' ? JSON.stringify(value) : String(value)}`,
+  );
   return `map[${entries.toSorted().join(' ')}]`;
 }

@@ -16,6 +16,8 @@ import { type Credential, credentialsFor } from './pull-credentials.ts';
 interface ImagesNeed {
   cri: Pick<Cri, 'imageStatus' | 'pullImage'>;
   events: PodEvents;
+  /** Whether one more pull fits the node's rate (registryPullQPS). */
+  mayPull(): boolean;
   /** Pulls at once; 1 is upstream's serial mode, Infinity no limit. */
   parallelPullsMax: number;
   clock: Clock;
@@ -105,6 +107,7 @@ export class Images {
     event('Normal', 'Pulling', `Pulling image "${image}"`);
     const askedMs = clock.monotonicMs();
     try {
+      if (!this.#need.mayPull()) throw new Error('pull QPS exceeded');
       const { pullMs, present } = await this.#pulls.with(interrupt, async () => {
         const beganMs = clock.monotonicMs();
         await this.#tryCredentials(name, credentialsFor(repository, secrets), pod, sandbox, interrupt);

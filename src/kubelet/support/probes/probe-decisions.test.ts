@@ -1,5 +1,4 @@
 import { describe, expect, it } from 'vitest';
-import { type ProbeFlagsInput, computeProbeFlags } from './compute-probe-flags.ts';
 import { expandCommand } from './expand-command.ts';
 import { followRedirect, makeHttpProbeRequest, requestUrl } from './http-probe-request.ts';
 import { probeEvent } from './probe-events.ts';
@@ -7,54 +6,6 @@ import { goSeconds } from './probe-outcome.ts';
 import { resolvePort } from './resolve-port.ts';
 
 const web = { ports: [{ name: 'http', containerPort: 8080 }] };
-
-describe('computeProbeFlags', () => {
-  const plain: ProbeFlagsInput = {
-    isRunning: true,
-    startup: undefined,
-    readiness: undefined,
-    hasStartupProbe: false,
-    hasReadinessProbe: false,
-    isAdopted: false,
-    wasStarted: false,
-    wasReady: false,
-  };
-  it.each([
-    { name: 'no probes: at once', input: {}, started: true, ready: true },
-    { name: 'not running', input: { isRunning: false, wasReady: true, isAdopted: true }, started: false, ready: false },
-    { name: 'startup not asked yet', input: { hasStartupProbe: true }, started: false, ready: false },
-    { name: 'startup unknown', input: { hasStartupProbe: true, startup: 'unknown' }, started: false, ready: false },
-    { name: 'startup done', input: { hasStartupProbe: true, startup: 'success' }, started: true, ready: true },
-    { name: 'readiness not asked yet', input: { hasReadinessProbe: true }, started: true, ready: false },
-    { name: 'readiness failed', input: { hasReadinessProbe: true, readiness: 'failure' }, started: true, ready: false },
-    {
-      name: 'readiness succeeded',
-      input: { hasReadinessProbe: true, readiness: 'success' },
-      started: true,
-      ready: true,
-    },
-    {
-      name: 'adopted: both stay until asked',
-      input: { hasStartupProbe: true, hasReadinessProbe: true, isAdopted: true, wasStarted: true, wasReady: true },
-      started: true,
-      ready: true,
-    },
-    {
-      name: 'adopted: what was not ready stays so',
-      input: { hasReadinessProbe: true, isAdopted: true, wasStarted: true },
-      started: true,
-      ready: false,
-    },
-    {
-      name: 'adopted: a real result counts more',
-      input: { hasReadinessProbe: true, isAdopted: true, wasStarted: true, wasReady: true, readiness: 'failure' },
-      started: true,
-      ready: false,
-    },
-  ] as const)('$name', ({ input, started, ready }) => {
-    expect(computeProbeFlags({ ...plain, ...input })).toEqual({ started, ready });
-  });
-});
 
 describe('expandCommand', () => {
   const env = [{ name: 'A', value: '1' }, { name: 'FROM_FIELD' }];

@@ -43,9 +43,9 @@ class World {
     this.run = this.probes.run(this.stop.signal);
   }
 
-  runs(id: string, more: Partial<ContainerStatus> = {}, startedMs = this.clock.nowMs()): ContainerStatus {
+  runs(id: string, more: Partial<ContainerStatus> = {}, startedMs = this.clock.nowMs()): void {
     const state = { running: { startedAt: rfc3339Seconds(startedMs) } };
-    const web = {
+    const web: ContainerStatus = {
       name: 'web',
       image: '',
       imageID: '',
@@ -56,8 +56,7 @@ class World {
       state,
       ...more,
     };
-    this.status = { phase: 'Running', containerStatuses: [web], conditions: [{ type: 'Ready', status: 'True' }] };
-    return web;
+    this.status = { phase: 'Running', containerStatuses: [web] };
   }
 
   async end(): Promise<void> {
@@ -105,15 +104,14 @@ describe('Probes', () => {
   it('asks nothing but startup until that has succeeded', async () => {
     const w = new World({ startupProbe: { ...exec, periodSeconds: 1 }, livenessProbe: { ...exec, periodSeconds: 1 } });
     w.answer = () => Promise.resolve(1);
-    const web = w.runs('a', { started: false });
+    w.runs('a', { started: false });
     w.probes.addPod(w.pod);
     await w.clock.advance(1000);
-    expect(w.probes.flags('u', web, undefined)).toEqual({ started: false, ready: false });
+    expect(w.probes.startup('a')).toBe('unknown');
     w.answer = () => Promise.resolve(0);
     await w.clock.advance(1000);
     expect(w.probes.startup('a')).toBe('success');
     expect(w.attempts).toBe(3);
-    expect(w.probes.flags('u', web, undefined)).toEqual({ started: true, ready: true });
     w.runs('a', { started: true });
     await w.clock.advance(1000);
     expect(w.attempts).toBe(4); // liveness now, startup no more
@@ -138,15 +136,17 @@ describe('Probes', () => {
     await w.end();
   });
 
-  it('asks readiness at once when a status is computed without it', async () => {
+  it('asks readiness at once when a status without it is stored', async () => {
     const w = new World({ readinessProbe: { ...exec, periodSeconds: 60 } });
     w.probes.addPod(w.pod);
     await w.clock.advance(1000);
     expect(w.attempts).toBe(0);
-    const web = w.runs('a');
-    expect(w.probes.flags('u', web, undefined)).toEqual({ started: true, ready: false });
+    w.runs('a');
+    w.probes.statusChanged('u');
     await w.clock.advance(0);
-    expect(w.probes.flags('u', web, undefined)).toEqual({ started: true, ready: true });
+    expect(w.probes.readiness('a')).toBe('success');
+    w.runs('a', { ready: true });
+    w.probes.statusChanged('u'); // ready: nothing to hurry
     await w.clock.advance(59_000);
     expect(w.attempts).toBe(1); // the period started anew
     await w.clock.advance(1000);
@@ -156,15 +156,14 @@ describe('Probes', () => {
 
   it('keeps what a container from before our start was, and spreads the first attempts', async () => {
     const w = new World({ startupProbe: exec, readinessProbe: exec, livenessProbe: exec });
-    const web = w.runs('a', { ready: true }, w.kubeletStartedMs - 3000);
+    w.runs('a', { ready: true }, w.kubeletStartedMs - 3000);
     w.probes.addPod(w.pod);
     await w.clock.advance(4000);
     expect(w.attempts).toBe(0);
-    expect(w.probes.flags('u', web, w.status)).toEqual({ started: true, ready: true });
+    expect(w.results).toEqual([]);
     await w.clock.advance(1000);
     expect(w.attempts).toBe(2); // readiness and liveness; startup is over
     expect(w.results).toEqual(['web a liveness success', 'web a readiness success']);
-    expect(w.probes.flags('u', web, w.status)).toEqual({ started: true, ready: true });
     await w.end();
   });
 

@@ -3,16 +3,15 @@
  * container instance.
  *
  * Promises: a result is told through `onResult` when it changes, not at each attempt; every failed attempt makes an
- * event. A container that ran before this process keeps `ready` and `started` until a real result says otherwise. A
- * slow or hung probe holds up nobody but itself. When `run` has settled, nothing is left running.
+ * event. A container that ran before this process has no result until it was asked, so that what the API says of it
+ * can stay. A slow or hung probe holds up nobody but itself. When `run` has settled, nothing is left running.
  *
  * Needs: pod statuses as last reported, the runtime's `ExecSync`, a place for events.
  */
 import type { Clock } from '../../../base/clock.ts';
 import type { Logger } from '../../../base/logger.ts';
 import { aborted } from '../../../base/run-together.ts';
-import type { ContainerStatus, Pod, PodStatus } from '../../../objects/generated/core-v1.ts';
-import { isConditionTrue } from '../../../objects/conditions.ts';
+import type { Pod, PodStatus } from '../../../objects/generated/core-v1.ts';
 import {
   type ProbeResult,
   type ProbeResults,
@@ -21,7 +20,6 @@ import {
   podKey,
   uidOf,
 } from '../../pod-model.ts';
-import { computeProbeFlags } from './compute-probe-flags.ts';
 import { type ProbeKind, type ProbeTarget, bareContainerId } from './next-probe-step.ts';
 import type { ProbeEvent } from './probe-events.ts';
 import { ProbeMetrics } from './probe-metrics.ts';
@@ -135,37 +133,19 @@ export class Probes implements ProbeResults {
     return this.#result('startup', containerId);
   }
 
-  /** Has the readiness probe asked at once, since somebody computes a status with the container not ready. */
-  triggerReadiness(podUid: string, container: string): void {
-    this.#workers.get(podUid)?.get(`${container}/readiness`)?.worker.trigger();
-  }
-
   /**
-   * `started` and `ready` of a regular container or sidecar. One that is not ready is probed at once, against the
-   * status that `podStatus` gives by then: the caller stores what it computes before it awaits anything.
-   *
-   * @param now the container's status as the runtime has it
-   * @param previous the pod's status as the API has it
+   * To be called when a new status of the pod is stored: what has started and is not ready is asked at once, against
+   * that status, instead of when its period is over.
    */
-  flags(podUid: string, now: ContainerStatus, previous: PodStatus | undefined): { started: boolean; ready: boolean } {
+  statusChanged(podUid: string): void {
     const workers = this.#workers.get(podUid);
-    const before = [...(previous?.containerStatuses ?? []), ...(previous?.initContainerStatuses ?? [])].find(
-      ({ name, containerID }) => name === now.name && containerID === now.containerID,
-    );
-    const startedAtMs = Date.parse(now.state?.running?.startedAt ?? '');
-    const id = now.containerID ?? '';
-    const flags = computeProbeFlags({
-      isRunning: now.state?.running !== undefined,
-      startup: this.startup(id),
-      readiness: this.readiness(id),
-      hasStartupProbe: workers?.has(`${now.name}/startup`) === true,
-      hasReadinessProbe: workers?.has(`${now.name}/readiness`) === true,
-      isAdopted: startedAtMs < this.#need.kubeletStartedMs,
-      wasStarted: before?.started === true,
-      wasReady: before?.ready === true && isConditionTrue(previous?.conditions, 'Ready'),
-    });
-    if (flags.started && !flags.ready) this.triggerReadiness(podUid, now.name);
-    return flags;
+    const status = workers === undefined ? undefined : this.#need.podStatus(podUid);
+    for (const { name, started, ready } of [
+      ...(status?.containerStatuses ?? []),
+      ...(status?.initContainerStatuses ?? []),
+    ]) {
+      if (started === true && !ready) workers?.get(`${name}/readiness`)?.worker.trigger();
+    }
   }
 
   /** The page `/metrics/probes`. */

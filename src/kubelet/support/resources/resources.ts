@@ -68,6 +68,11 @@ export class PodCgroups {
     }
   }
 
+  /** The group of all pods. */
+  get topPath(): string {
+    return this.#path(qosGroup('Guaranteed'));
+  }
+
   /** What CRI gets as `cgroup_parent`. */
   parentFor(pod: Pod): string {
     return this.#path(podGroup(pod));

@@ -1,6 +1,7 @@
 import type { IpTable, RestoreInput } from '../../../adapters/iptables/iptables.ts';
 import { canaryChain, jumpArguments, jumps, sharedChains } from '../../compute/iptables/static-rules.ts';
 import { ExistingRules } from './existing-rules.ts';
+import { removalOrder, slices } from './split-restore.ts';
 
 export interface CleanUpNeed {
   save(table: IpTable, onLine: (line: string) => void, signal: AbortSignal): Promise<void>;
@@ -8,6 +9,8 @@ export interface CleanUpNeed {
   deleteRule(table: IpTable, chain: string, rule: readonly string[], signal: AbortSignal): Promise<void>;
 }
 
+/** Chains that are removed in one call: the tool's time grows with the square of their number. */
+const chainsMax = 500;
 /** The chain that kubelet and kube-proxy share, and the sign that a kubelet is about. */
 const guardChain = 'KUBE-FIREWALL';
 const kubeletCanary = 'KUBE-KUBELET-CANARY';
@@ -32,16 +35,19 @@ export async function cleanUpIptables(
     }
     const ours = new Set<string>([...(table === 'mangle' ? [] : sharedChains[table]), canaryChain]);
     if (keepsGuard) ours.delete(guardChain);
-    const chains = [...existing.chains].filter((chain) => ours.has(chain));
-    if (table === 'nat') chains.push(...existing.serviceChains);
-    if (chains.length === 0) continue;
-    const lines = [
-      `*${table}`,
-      ...chains.map((chain) => `:${chain} - [0:0]`),
-      ...chains.map((chain) => `-X ${chain}`),
-      'COMMIT',
-    ];
-    await iptables.restore(() => [`${lines.join('\n')}\n`], signal);
+    const found = [...existing.chains].filter((chain) => ours.has(chain));
+    const last: string[] = found.filter((chain) => chain === 'KUBE-MARK-MASQ');
+    const service = table === 'nat' ? removalOrder(existing.serviceChains) : [];
+    const chains = [...found.filter((chain) => !last.includes(chain)), ...service, ...last];
+    for (const some of slices(chains, chainsMax)) {
+      const lines = [
+        `*${table}`,
+        ...some.map((chain) => `:${chain} - [0:0]`),
+        ...some.map((chain) => `-X ${chain}`),
+        'COMMIT',
+      ];
+      await iptables.restore(() => [`${lines.join('\n')}\n`], signal);
+    }
     removed.chains += chains.length;
   }
   return removed;

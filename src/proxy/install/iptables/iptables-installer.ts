@@ -15,6 +15,7 @@ import { type Installer, PartialSyncError, type SyncReport, type SyncRequest } f
 import { watchCanary } from './canary.ts';
 import { ExistingRules } from './existing-rules.ts';
 import { type RestorePlan, restoreText } from './restore-text.ts';
+import { splitRestore } from './split-restore.ts';
 
 export interface IptablesNeed {
   save(table: IpTable, onLine: (line: string) => void, signal: AbortSignal): Promise<void>;
@@ -104,24 +105,21 @@ export class IptablesInstaller implements Installer {
       const claimed = new Set([...this.#installed.values()].flatMap(({ chainNames }) => chainNames));
       for (const chain of existing.nat.serviceChains) if (!claimed.has(chain)) stale.add(chain);
     }
-    const plan: RestorePlan = {
-      family,
-      isFull,
-      existing,
-      dirty,
-      fixed,
-      staleChains: [...stale],
-      sharedRules: (chain) => this.#sharedRules(chain),
-      chainNames: () => keys.flatMap((key) => this.#installed.get(key)?.chainNames ?? []),
-      ownChains: () => ownChains(keys, services, context),
-    };
+    const ofServices = (some: readonly string[]): Pick<RestorePlan, 'chainNames' | 'ownChains'> => ({
+      chainNames: () => some.flatMap((key) => this.#installed.get(key)?.chainNames ?? []),
+      ownChains: () => ownChains(some, services, context),
+    });
+    const plan = { isFull, existing, dirty, fixed, sharedRules: (chain: string) => this.#sharedRules(chain) };
     const written = { filter: 0, nat: 0 };
-    if (isFull || dirty.size > 0 || keys.length > 0) {
-      try {
-        await this.#need.iptables.restore(() => restoreText(plan, written), signal);
-      } catch (err) {
-        throw isFull ? err : new PartialSyncError('Cannot write the changed iptables rules', { cause: err });
+    try {
+      for (const step of splitRestore(plan, keys, [...stale], ofServices)) {
+        const counted = { filter: 0, nat: 0 };
+        await this.#need.iptables.restore(() => restoreText(step, counted), signal);
+        written.filter += counted.filter;
+        written.nat += counted.nat;
       }
+    } catch (err) {
+      throw isFull ? err : new PartialSyncError('Cannot write the changed iptables rules', { cause: err });
     }
     this.#needsFull = false;
     this.#contextText = contextText;

@@ -1,10 +1,8 @@
 /** A sync's changes as the input of iptables-restore, piece by piece. Pure but for the counts it keeps. */
 import { canaryChain, canaryRule, jumpRule, jumps, sharedChains } from '../../compute/iptables/static-rules.ts';
-import type { IpFamily } from '../../proxy-model.ts';
 import type { ExistingRules } from './existing-rules.ts';
 
 export interface RestorePlan {
-  readonly family: IpFamily;
   readonly isFull: boolean;
   /** Read before a full sync. */
   readonly existing: { readonly filter: ExistingRules; readonly nat: ExistingRules } | undefined;

@@ -1,0 +1,51 @@
+/** A sync as one call of iptables-restore or several: the tool's time grows with the square of a call's chains. Pure. */
+import type { RestorePlan } from './restore-text.ts';
+
+/** Services whose chains are written in one call. */
+const servicesMax = 100;
+/** Chains that are removed in one call. */
+const chainsMax = 500;
+
+/**
+ * A small change is one call, all or nothing. A large one goes in steps that each leave a working state: first the
+ * chains of some Services at a time, to which nothing new leads yet; then the shared chains, which lead to them; last
+ * the removal of what nothing leads to any more.
+ */
+export function splitRestore(
+  plan: Omit<RestorePlan, 'staleChains' | 'chainNames' | 'ownChains'>,
+  keys: readonly string[],
+  staleChains: readonly string[],
+  ofServices: (keys: readonly string[]) => Pick<RestorePlan, 'chainNames' | 'ownChains'>,
+): RestorePlan[] {
+  if (!plan.isFull && plan.dirty.size === 0 && keys.length === 0 && staleChains.length === 0) return [];
+  const stale = removalOrder(staleChains);
+  if (keys.length <= servicesMax && stale.length <= chainsMax) {
+    return [{ ...plan, staleChains: stale, ...ofServices(keys) }];
+  }
+  // the one shared chain that chains of Services lead to
+  const part = { ...plan, isFull: false, existing: undefined, dirty: new Set(['nat KUBE-MARK-MASQ']) };
+  return [
+    ...slices(keys, servicesMax).map((some) => ({ ...part, staleChains: [], ...ofServices(some) })),
+    { ...plan, staleChains: [], ...ofServices([]) },
+    ...slices(stale, chainsMax).map((some) => ({
+      ...part,
+      dirty: new Set<string>(),
+      staleChains: some,
+      ...ofServices([]),
+    })),
+  ];
+}
+
+/** A chain goes before those that it leads to: one that is still led to cannot be removed. */
+export function removalOrder(chains: readonly string[]): string[] {
+  const rank = (chain: string): number => order.findIndex((prefix) => chain.startsWith(prefix));
+  return chains.toSorted((a, b) => rank(a) - rank(b));
+}
+
+const order = ['KUBE-FW-', 'KUBE-EXT-', 'KUBE-SVL-', 'KUBE-SVC-', 'KUBE-SEP-'];
+
+export function slices<T>(items: readonly T[], size: number): T[][] {
+  const parts: T[][] = [];
+  for (let i = 0; i < items.length; i += size) parts.push(items.slice(i, i + size));
+  return parts;
+}

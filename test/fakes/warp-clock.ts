@@ -1,0 +1,61 @@
+import { type Clock, systemClock } from '../../src/base/clock.ts';
+
+/**
+ * A clock that runs with the real one and can be moved ahead: who sleeps wakes as soon as its time has come, and the
+ * real world (sockets, files) gets its turns in between.
+ */
+export class WarpClock implements Clock {
+  #aheadMs = 0;
+  readonly #sleepers = new Set<{ atMs: number; check: () => void }>();
+
+  nowMs(): number {
+    return systemClock.nowMs() + this.#aheadMs;
+  }
+
+  monotonicMs(): number {
+    return systemClock.monotonicMs() + this.#aheadMs;
+  }
+
+  async sleep(ms: number, signal: AbortSignal): Promise<void> {
+    const atMs = this.monotonicMs() + ms;
+    while (!signal.aborted && this.monotonicMs() < atMs) {
+      const moved = new AbortController();
+      const sleeper = { atMs, check: () => moved.abort() };
+      this.#sleepers.add(sleeper);
+      await systemClock.sleep(atMs - this.monotonicMs(), AbortSignal.any([signal, moved.signal]));
+      this.#sleepers.delete(sleeper);
+    }
+  }
+
+  /** Moves ahead by `ms` and wakes those whose time has come. */
+  warp(ms: number): void {
+    this.#aheadMs += ms;
+    const nowMs = this.monotonicMs();
+    for (const { atMs, check } of this.#sleepers) if (atMs <= nowMs) check();
+  }
+
+  /**
+   * Lets time fly in small steps until `look` returns something else than `undefined` or `false`.
+   * @throws when `withinMs` of this clock's time have passed
+   */
+  async until<T>(what: string, look: () => T, withinMs = 60_000): Promise<Exclude<T, undefined | false>> {
+    const never = new AbortController().signal;
+    const endMs = this.monotonicMs() + withinMs;
+    for (;;) {
+      const seen = look();
+      if (seen !== undefined && seen !== false) return seen as Exclude<T, undefined | false>; // excluded just now
+      if (this.monotonicMs() > endMs) throw new Error(`waited ${withinMs / 1000}s of the test's clock for ${what}`);
+      this.warp(stepMs);
+      await systemClock.sleep(pauseMs, never);
+    }
+  }
+
+  /** Lets `ms` pass in small steps. */
+  async pass(ms: number): Promise<void> {
+    const endMs = this.monotonicMs() + ms;
+    await this.until('time to pass', () => this.monotonicMs() >= endMs, ms + 10 * stepMs);
+  }
+}
+
+const stepMs = 100;
+const pauseMs = 10;

@@ -1,0 +1,105 @@
+/** What hangs for one pod costs that pod alone. */
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { type KubeletFixture, apiPod, nodeName, openFixture } from './kubelet-fixture.ts';
+
+let t: KubeletFixture;
+
+beforeEach(async () => {
+  t = await openFixture();
+});
+afterEach(async () => {
+  await t.close();
+});
+
+/** Whether a request's text names the pod: its sandbox configuration does, and ids of its sandbox or containers do. */
+function names(pod: string): (request: unknown) => boolean {
+  return (request) => {
+    const text = JSON.stringify(request);
+    const ids = [...t.cri.sandboxesOfPod(pod).map(({ id }) => id), ...t.cri.containersOfPod(pod).map(({ id }) => id)];
+    return text.includes(`"name":"${pod}"`) || ids.some((id) => text.includes(id));
+  };
+}
+
+describe('a call that hangs for one pod', () => {
+  it.each(['RunPodSandbox', 'PodSandboxStatus', 'CreateContainer', 'StartContainer', 'ContainerStatus', 'PullImage'])(
+    '%s: others start and end, and it recovers',
+    async (method) => {
+      await t.start();
+      if (method === 'PullImage') t.cri.images.publish('slow:1');
+      const hang = t.cri.hang(method, names('stuck'));
+      t.api.addPod(apiPod('stuck', method === 'PullImage' ? { containers: [{ name: 'web', image: 'slow:1' }] } : {}), nodeName);
+      await hang.whenHung;
+      t.api.addPod(apiPod('other'), nodeName);
+      await t.untilReady('other');
+      t.api.deletePod('other', 1);
+      await t.untilGone('other');
+      expect(hang.hanging).toBeGreaterThan(0);
+      expect(t.api.pod('stuck')?.status?.phase).toBe('Pending');
+      hang.release();
+      await t.untilReady('stuck');
+      t.api.deletePod('stuck', 1);
+      await t.untilGone('stuck');
+    },
+  );
+
+  it.each(['StopContainer', 'StopPodSandbox'])('%s: others start and end, and it ends when it is let go', async (method) => {
+    await t.start();
+    t.api.addPod(apiPod('stuck'), nodeName);
+    await t.untilReady('stuck');
+    const hang = t.cri.hang(method, names('stuck'));
+    t.api.deletePod('stuck', 2);
+    await hang.whenHung;
+    t.api.addPod(apiPod('other'), nodeName);
+    await t.untilReady('other');
+    t.api.deletePod('other', 1);
+    await t.untilGone('other');
+    expect(t.api.pod('stuck')?.status?.phase).toBe('Running');
+    hang.release();
+    await t.untilGone('stuck');
+  });
+
+  it('an end asked for while an image is pulled does not wait for the pull', async () => {
+    await t.start();
+    t.cri.images.publish('slow:1');
+    const hang = t.cri.hang('PullImage');
+    t.api.addPod(apiPod('stuck', { containers: [{ name: 'web', image: 'slow:1' }] }), nodeName);
+    await hang.whenHung;
+    t.api.deletePod('stuck', 2);
+    await t.untilGone('stuck');
+    expect(t.cri.callsOf('CreateContainer')).toEqual([]);
+  });
+
+  it('a failed sandbox is told and tried again', async () => {
+    t.cri.failNext('RunPodSandbox', 'UNKNOWN', 'no room', 1);
+    await t.start();
+    t.api.addPod(apiPod('web'), nodeName);
+    await t.untilReady('web');
+    await t.until('its event', () => t.api.eventsOf('web').some((text) => text.startsWith('FailedCreatePodSandBox')));
+    expect(t.api.eventsOf('web')).toContain('FailedCreatePodSandBox: Failed to create pod sandbox: rpc error: code = Unknown desc = no room');
+  });
+
+  it('without a network a pod waits, and starts when there is one', async () => {
+    t.cri.setNetworkReady(false);
+    await t.start();
+    t.api.addPod(apiPod('web'), nodeName);
+    await t.until('its event', () => t.api.eventsOf('web').length > 0);
+    expect(t.api.eventsOf('web')[0]).toMatch(/^NetworkNotReady: network is not ready: container runtime network not ready: NetworkReady=false reason:NetworkPluginNotReady/);
+    expect(t.cri.callsOf('RunPodSandbox')).toEqual([]);
+    t.cri.setNetworkReady(true);
+    await t.untilReady('web');
+  });
+});
+
+describe('a sandbox that is lost', () => {
+  it('is made anew with the containers, and the pod has its new address', async () => {
+    await t.start();
+    t.api.addPod(apiPod('web'), nodeName);
+    await t.untilReady('web');
+    t.cri.exitContainer({ pod: 'web', name: 'web' }, 255);
+    t.cri.killSandbox('web');
+    await t.until('the pod to have its second sandbox', () => t.cri.sandboxesOfPod('web').some(({ config }) => config.metadata?.attempt === 1));
+    await t.until('the new address to be shown', () => t.api.pod('web')?.status?.podIP === '10.88.0.3' && t.container('web', 'web')?.ready === true);
+    expect(t.container('web', 'web')?.restartCount).toBeGreaterThanOrEqual(1);
+    expect(t.api.eventsOf('web')).toContain('SandboxChanged: Pod sandbox changed, it will be killed and re-created.');
+  });
+});
