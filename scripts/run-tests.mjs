@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { runCode } from './setup/run-command.mjs';
 import { node, root, setup } from './setup.mjs';
-import { addUp, countReport } from './tests/count-report.mjs';
+import { addUp, countReport, skippedSuites } from './tests/count-report.mjs';
 
 const suites = ['unit', 'integration', 'e2e'];
 
@@ -23,7 +23,9 @@ async function runSuite(name, directory) {
   const args = [vitest, 'run', '--project', name, '--passWithNoTests'];
   const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${report}`];
   const code = await runCode(node, [...args, ...reporters], { cwd: root });
-  return countReport(readReport(report), code);
+  const read = readReport(report);
+  for (const skipped of skippedSuites(read)) console.log(`skipped: ${skipped}`);
+  return countReport(read, code);
 }
 
 function readReport(path) {

@@ -43,6 +43,7 @@ export async function main(startedAs: string, argv: readonly string[]): Promise<
     process.stderr.write(`gantry: unknown command "${name}"\n\n${usage()}`);
     return 2;
   }
+  if (daemons.has(name)) restartWithDaemonFlags();
   process.title = name === 'lab' || name === 'doctor' ? 'gantry' : name;
   try {
     await (await command.load()).run(args);
@@ -52,6 +53,21 @@ export async function main(startedAs: string, argv: readonly string[]): Promise<
     if (process.env['GANTRY_DEBUG'] !== undefined && err instanceof Error) process.stderr.write(`${err.stack}\n`);
     return 1;
   }
+}
+
+/**
+ * V8 lets the space for new objects grow to 16 MiB, three times over. A daemon makes garbage slowly: with 1 MiB it needs
+ * about 18 MB less memory, and more of its rare collections.
+ */
+const daemonFlags = ['--max-semi-space-size=1'];
+const daemons = new Set(['kubelet', 'kube-proxy', 'agent']);
+
+/** Becomes the same program with V8's flags for daemons: same process id, same open files. Flags given by hand stay. */
+function restartWithDaemonFlags(): void {
+  const given = [...process.execArgv, process.env['NODE_OPTIONS'] ?? ''].join(' ');
+  if (given.includes('--max-semi-space-size') || process.execve === undefined) return;
+  const args = [process.execPath, ...daemonFlags, ...process.execArgv, ...process.argv.slice(1)];
+  process.execve(process.execPath, args, process.env);
 }
 
 function usage(): string {

@@ -16,6 +16,20 @@ export function countReport(report, exitCode) {
   return { passed, failed: failedSilently ? 1 : failed, skipped };
 }
 
+/** What was skipped, by name: a line per suite with its tests' number. The suite's title carries the reason. */
+export function skippedSuites(report) {
+  const files = Array.isArray(report?.['testResults']) ? report['testResults'] : [];
+  const counts = new Map();
+  for (const { assertionResults } of files) {
+    for (const { status, ancestorTitles, title } of Array.isArray(assertionResults) ? assertionResults : []) {
+      if (!['skipped', 'pending', 'todo'].includes(status)) continue;
+      const name = ancestorTitles?.[0] ?? title;
+      counts.set(name, (counts.get(name) ?? 0) + 1);
+    }
+  }
+  return [...counts].map(([name, count]) => `${name}: ${count} ${count === 1 ? 'test' : 'tests'}`);
+}
+
 function hasFailure(results) {
   return Array.isArray(results) && results.some(({ status }) => status === 'failed');
 }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { addUp, countReport } from './count-report.mjs';
+import { addUp, countReport, skippedSuites } from './count-report.mjs';
 
 const file = (...statuses: string[]): unknown => ({
   status: statuses.includes('failed') ? 'failed' : 'passed',
@@ -36,6 +36,19 @@ describe('countReport', () => {
     { name: 'no tests', report: { testResults: [] }, exitCode: 0, want: { passed: 0, failed: 0, skipped: 0 } },
   ])('$name', ({ report, exitCode, want }) => {
     expect(countReport(report, exitCode)).toEqual(want);
+  });
+
+  it('names what was skipped', () => {
+    const test = (status: string, suite: string): unknown => ({ status, ancestorTitles: [suite], title: 'x' });
+    const assertionResults = [
+      test('passed', 'a'),
+      test('skipped', 'b (needs root)'),
+      test('pending', 'b (needs root)'),
+    ];
+    expect(skippedSuites({ testResults: [{ status: 'passed', assertionResults }] })).toEqual([
+      'b (needs root): 2 tests',
+    ]);
+    expect(skippedSuites(undefined)).toEqual([]);
   });
 
   it('sums add up', () => {

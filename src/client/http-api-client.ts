@@ -68,18 +68,26 @@ export class HttpApiClient implements ApiClient {
   readonly #transport: HttpTransport;
   readonly #limit: TokenBucket | undefined;
 
-  constructor(options: HttpApiClientOptions) {
+  constructor(options: HttpApiClientOptions, connection?: { credentials: Credentials; transport: HttpTransport }) {
     const { access, clock, qps, burst = 2 * (qps ?? 0), pingAfterMs, pingTimeoutMs } = options;
     this.#options = options;
-    this.#credentials = new Credentials(access, clock);
-    this.#transport = new HttpTransport({
-      access,
-      credentials: this.#credentials,
-      clock,
-      ...(pingAfterMs === undefined ? {} : { pingAfterMs }),
-      ...(pingTimeoutMs === undefined ? {} : { pingTimeoutMs }),
-    });
+    this.#credentials = connection?.credentials ?? new Credentials(access, clock);
+    this.#transport =
+      connection?.transport ??
+      new HttpTransport({
+        access,
+        credentials: this.#credentials,
+        clock,
+        ...(pingAfterMs === undefined ? {} : { pingAfterMs }),
+        ...(pingTimeoutMs === undefined ? {} : { pingTimeoutMs }),
+      });
     this.#limit = qps === undefined || qps <= 0 ? undefined : new TokenBucket({ qps, burst, clock });
+  }
+
+  /** A client on the same connection with a rate limit of its own. Closing one closes both. */
+  withLimit(qps: number, burst: number): HttpApiClient {
+    const connection = { credentials: this.#credentials, transport: this.#transport };
+    return new HttpApiClient({ ...this.#options, qps, burst }, connection);
   }
 
   /** Ends the connection; calls in progress fail, later ones too. */

@@ -38,7 +38,7 @@ function leaseStore() {
     if (store.isAway) throw new UnavailableError('no server');
   };
   const client = {
-    get: async <T extends KubeObject>(_: ResourceType<T>): Promise<T> => {
+    get: async <T extends KubeObject>(): Promise<T> => {
       reach();
       if (store.lease === undefined) throw new NotFoundError('none');
       return store.lease as unknown as T; // only leases are asked for

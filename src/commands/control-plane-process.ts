@@ -23,7 +23,7 @@ export interface ProcessOptions {
   v: number;
 }
 
-/** Adds the flags that both commands have. Flags of upstream that change nothing here are taken and named in a log line. */
+/** Adds the flags that both commands have. */
 export function addProcessFlags(command: Command, defaults: { qps: number; burst: number }): Command {
   return command
     .requiredOption('--kubeconfig <file>', 'how to reach the API server, and as whom')
@@ -51,18 +51,18 @@ export function wholeNumber(text: string): number {
   return Number(text);
 }
 
-/** Runs `work` until the process is asked to stop; with leader election, while we lead. */
+/** Runs `work` until the process is asked to stop; with leader election, while we lead. The client has no limit. */
 export async function runProcess(
   name: string,
   options: ProcessOptions,
   work: (client: HttpApiClient, log: Logger, signal: AbortSignal) => Promise<void>,
 ): Promise<void> {
-  const { kubeconfig, leaderElect, kubeApiQps, kubeApiBurst, healthzPort, v } = options;
+  const { kubeconfig, leaderElect, healthzPort, v } = options;
   const log = createLogger({ name, verbosity: v });
   const signal = stopSignal();
   const clock = systemClock;
   const access = await loadKubeconfig(kubeconfig);
-  const client = new HttpApiClient({ access, clock, userAgentName: name, qps: kubeApiQps, burst: kubeApiBurst });
+  const client = new HttpApiClient({ access, clock, userAgentName: name });
   // the lease must not wait behind the work's own requests
   const leaseClient = new HttpApiClient({ access, clock, userAgentName: name });
   try {

@@ -42,7 +42,9 @@ export async function run(args: readonly string[]): Promise<void> {
   const flags = command.parse([...args], { from: 'user' }).opts<Flags>();
   const options = await managerOptions(flags);
   await runProcess('kube-controller-manager', flags, (client, log, signal) =>
-    new ControllerManager(client, options, systemClock, log).run(signal),
+    new ControllerManager(client, options, systemClock, log, () =>
+      client.withLimit(flags.kubeApiQps, flags.kubeApiBurst),
+    ).run(signal),
   );
 }
 

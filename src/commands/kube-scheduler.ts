@@ -18,12 +18,13 @@ export async function run(args: readonly string[]): Promise<void> {
   await runProcess('kube-scheduler', options, async (client, log, signal) => {
     const clock = systemClock;
     const informers = new SharedInformers({ client, clock, log });
-    const events = new EventRecorder({ client, component: schedulerName, clock, log });
+    const limited = client.withLimit(options.kubeApiQps, options.kubeApiBurst);
+    const events = new EventRecorder({ client: limited, component: schedulerName, clock, log });
     const scheduler = new Scheduler({
       pods: informers.of(pods),
       nodes: informers.of(nodes),
       namespaces: informers.of(namespaces),
-      client,
+      client: limited,
       events,
       clock,
       log,

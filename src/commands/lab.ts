@@ -9,6 +9,7 @@ import { systemClock } from '../base/clock.ts';
 import { ConfigError } from '../base/errors.ts';
 import { stopSignal } from '../base/stop-signal.ts';
 import { clusterPaths, listClusters, readPlan, stateRoot } from '../lab/cluster-state.ts';
+import { startComponent, stopComponent } from '../lab/control-components.ts';
 import { createCluster } from '../lab/create-cluster.ts';
 import { deleteCluster } from '../lab/delete-cluster.ts';
 import { addToKubeconfig, removeFromKubeconfig } from '../lab/export-kubeconfig.ts';
@@ -25,6 +26,9 @@ export async function run(args: readonly string[]): Promise<void> {
   const program = new Command('gantry lab').description('create and delete lab clusters on this machine');
   const withName = (command: Command): Command =>
     command.option('--name <name>', 'the cluster', process.env['GANTRY_LAB_NAME'] ?? defaultClusterName);
+
+  const withNode = (command: Command): Command =>
+    withName(command).option('--node <node>', 'which node (default: the first)');
 
   program
     .command('create')
@@ -47,6 +51,12 @@ export async function run(args: readonly string[]): Promise<void> {
   ).action((archive: string, { name }: { name: string }) => load(archive, name, signal));
   withName(program.command('export-logs <directory>').description('collect logs and state of every node')).action(
     (directory: string, { name }: { name: string }) => collectLogs(directory, name, signal),
+  );
+  withNode(program.command('stop <component>').description('stop one process of a node, e.g. agent or containerd'))
+    .option('--signal <name>', 'what to send', 'SIGTERM')
+    .action((component: string, options: ComponentFlags) => stop(component, options, signal));
+  withNode(program.command('start <component>').description('start a stopped process of a node again')).action(
+    (component: string, options: ComponentFlags) => start(component, options, signal),
   );
   withName(
     program.command('exec <command...>').description('run a command on a node; flags of the command come after --'),
@@ -137,6 +147,32 @@ async function collectLogs(directory: string, name: string, signal: AbortSignal)
   const problems = await exportLogs(await findCluster(root, name, systemClock), directory, signal);
   for (const problem of problems) process.stderr.write(`not exported: ${problem}\n`);
   print(`Exported logs of cluster "${name}" to ${directory}`);
+}
+
+interface ComponentFlags {
+  name: string;
+  node?: string;
+  signal?: string;
+}
+
+async function stop(
+  component: string,
+  { name, node, signal: wanted = '' }: ComponentFlags,
+  signal: AbortSignal,
+): Promise<void> {
+  const signalName = Object.keys(constants.signals).find((known) => known === wanted || known === `SIG${wanted}`);
+  if (signalName === undefined) throw new ConfigError('Cannot use the flags', [`--signal is not known: "${wanted}"`]);
+  const cluster = await findCluster(root, name, systemClock);
+  const options = { cluster, node: nodeOf(cluster, node), component, clock: systemClock };
+  const wasRunning = await stopComponent(options, signalName as NodeJS.Signals, signal); // a key of that table
+  print(`${component} on "${options.node.name}" ${wasRunning ? 'has ended' : 'did not run'}`);
+}
+
+async function start(component: string, { name, node }: ComponentFlags, signal: AbortSignal): Promise<void> {
+  const cluster = await findCluster(root, name, systemClock);
+  const options = { cluster, node: nodeOf(cluster, node), component, clock: systemClock };
+  await startComponent(options, signal);
+  print(`${component} on "${options.node.name}" is started`);
 }
 
 /** With our own terminal, and the command's exit code as ours. */

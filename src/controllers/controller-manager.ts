@@ -108,20 +108,29 @@ export class ControllerManager {
   readonly #recorders: EventRecorder[] = [];
   readonly #controllers: Controller[] = [];
 
-  constructor(client: ApiClient, options: ControllerManagerOptions, clock: Clock, log: Logger) {
+  /** @param client for informers and discovery; `clientOf` gives each controller its own share of requests */
+  constructor(
+    client: ApiClient,
+    options: ControllerManagerOptions,
+    clock: Clock,
+    log: Logger,
+    clientOf: (controller: string) => ApiClient = () => client,
+  ) {
     this.#informers = new SharedInformers({ client, clock, log });
-    const context: ControllerContext = {
-      client,
-      informers: this.#informers,
-      eventsOf: (component) => {
-        const recorder = new EventRecorder({ client, component, clock, log });
-        this.#recorders.push(recorder);
-        return recorder;
-      },
-      clock,
-      log,
-    };
     for (const name of selectControllers(options.controllers)) {
+      const own = clientOf(name);
+      const context: ControllerContext = {
+        client: own,
+        watchClient: client,
+        informers: this.#informers,
+        eventsOf: (component) => {
+          const recorder = new EventRecorder({ client: clientOf(component), component, clock, log });
+          this.#recorders.push(recorder);
+          return recorder;
+        },
+        clock,
+        log,
+      };
       const controller = makers[name]?.(context, options);
       if (controller !== undefined) this.#controllers.push(controller);
     }

@@ -14,6 +14,8 @@ import type { SharedInformers } from '../client/shared-informers.ts';
 
 export interface ControllerContext {
   client: ApiClient;
+  /** For discovery and informers of its own: without the controller's rate limit. */
+  watchClient: Pick<ApiClient, 'list' | 'watch' | 'raw'>;
   informers: Pick<SharedInformers, 'of'>;
   /** Events with this `source.component`. */
   eventsOf: (component: string) => EventSink;

@@ -122,6 +122,7 @@ export async function runKubelet(
   const observe: Observe = new Observe({
     cri,
     onChange: (uid) => workers.mark(uid), // loop: what changed in the runtime gives the pod a turn
+    isBusy: (uid) => workers.isBusy(uid),
     relistPeriodMs,
     clock,
     log: room('observe'),
@@ -341,6 +342,7 @@ export async function runKubelet(
       nowMs: clock.nowMs(),
     });
     statuses.set(uid, status);
+    probes.statusChanged(uid); // a container that is not ready is asked at once, not at the next tick
     return status;
   };
 
@@ -370,11 +372,9 @@ export async function runKubelet(
       images.ensure(pod, container, sandbox, await pullSecrets(pod, s), s),
     sandboxParts: (pod, s) => parts.sandboxParts(pod, s),
     containerParts: (pod, container, context, s) => parts.containerParts(pod, container, context, s),
-    onSandboxReady: (pod) => {
-      void observe
-        .inspect(uidOf(pod), signal)
-        .then((seen) => report(pod, seen, { failures: sync.failures(uidOf(pod)), isEnding: false }))
-        .catch(() => {}); // the turn's own look follows
+    onSandboxReady: (pod, sandbox) => {
+      const uid = uidOf(pod);
+      report(pod, observe.noteSandbox(uid, sandbox), { failures: sync.failures(uid), isEnding: false });
     },
     crashBackoff: new CrashBackoff(clock, config.crashLoopBackOffMaxMs),
     events,

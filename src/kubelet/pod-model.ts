@@ -12,6 +12,15 @@ export const configSeenAnnotation = 'kubernetes.io/config.seen';
 export const configHashAnnotation = 'kubernetes.io/config.hash';
 export const configMirrorAnnotation = 'kubernetes.io/config.mirror';
 
+/** What happened to one pod among those that should run. */
+export type PodChange =
+  | { kind: 'add'; pod: Pod }
+  /** Something that the kubelet acts on differs; a new deletion timestamp is an update, too. */
+  | { kind: 'update'; pod: Pod; old: Pod }
+  /** Only the status differs. */
+  | { kind: 'reconcile'; pod: Pod; old: Pod }
+  | { kind: 'remove'; pod: Pod };
+
 /** What the runtime has of one pod, read at one moment. */
 export interface ObservedPod {
   uid: string;

@@ -13,7 +13,9 @@ import type { NodeProcess } from '../e2e/support/private-node.ts';
 import type { Program } from './budgets.ts';
 
 export const nodeName = 'bench-node';
-const nodeIp = '127.0.0.1';
+const loopback = '127.0.0.1';
+/** On the loopback interface, which is all that the node has: a node's address may not be a loopback one. */
+const nodeIp = '10.98.0.1';
 const apiServerPort = 6443;
 const etcdPort = 2379;
 const serviceSubnet = '10.96.0.0/16';
@@ -34,17 +36,18 @@ export async function startLab(
   const pki = await createPki({
     dir: at('pki'),
     apiServerNames: ['localhost'],
-    apiServerIps: ['10.96.0.1', nodeIp],
-    etcdNames: ['localhost', nodeIp],
+    apiServerIps: ['10.96.0.1', loopback],
+    etcdNames: ['localhost', loopback],
     nowMs: systemClock.nowMs(),
   });
   const { files } = pki;
+  await node.run(['ip', 'address', 'add', `${nodeIp}/32`, 'dev', 'lo']);
   const etcd = await node.spawn('etcd', [
     'etcd',
     `--data-dir=${at('etcd')}`,
-    `--listen-client-urls=https://${nodeIp}:${etcdPort}`,
-    `--advertise-client-urls=https://${nodeIp}:${etcdPort}`,
-    `--listen-peer-urls=http://${nodeIp}:2380`,
+    `--listen-client-urls=https://${loopback}:${etcdPort}`,
+    `--advertise-client-urls=https://${loopback}:${etcdPort}`,
+    `--listen-peer-urls=http://${loopback}:2380`,
     '--client-cert-auth=true',
     `--trusted-ca-file=${files.etcdCaCert}`,
     `--cert-file=${files.etcdServerCert}`,
@@ -54,13 +57,13 @@ export async function startLab(
   const apiServer = await node.spawn('kube-apiserver', [
     ...program,
     'kube-apiserver',
-    `--etcd-servers=https://${nodeIp}:${etcdPort}`,
+    `--etcd-servers=https://${loopback}:${etcdPort}`,
     `--etcd-cafile=${files.etcdCaCert}`,
     `--etcd-certfile=${files.apiserverEtcdClientCert}`,
     `--etcd-keyfile=${files.apiserverEtcdClientKey}`,
     `--secure-port=${apiServerPort}`,
-    `--bind-address=${nodeIp}`,
-    `--advertise-address=${nodeIp}`,
+    `--bind-address=${loopback}`,
+    `--advertise-address=${loopback}`,
     `--tls-cert-file=${files.apiserverCert}`,
     `--tls-private-key-file=${files.apiserverKey}`,
     `--client-ca-file=${files.caCert}`,
@@ -86,6 +89,7 @@ export async function startLab(
     `--config=${at('kubelet.yaml')}`,
     `--kubeconfig=${kubeletKubeconfig}`,
     `--hostname-override=${nodeName}`,
+    `--node-ip=${nodeIp}`,
     '--root-dir=/var/lib/kubelet',
     `--container-runtime-endpoint=${containerd.endpoint}`,
     ...proxyFlags,
@@ -122,7 +126,7 @@ async function lastLines(path: string): Promise<string> {
 async function writeUser(path: string, pki: Pki, user: { name: string; groups?: readonly string[] }): Promise<void> {
   await writeKubeconfig(path, {
     clusterName: 'gantry-bench',
-    server: `https://${nodeIp}:${apiServerPort}`,
+    server: `https://${loopback}:${apiServerPort}`,
     caPem: pki.caPem,
     userName: user.name,
     credentials: await pki.issueClient(user),

@@ -14,6 +14,7 @@ import { parseArgs } from 'node:util';
 import { Cri } from '../../src/adapters/cri/cri.ts';
 import { runCommand } from '../../src/adapters/processes/processes.ts';
 import { systemClock } from '../../src/base/clock.ts';
+import { describeError } from '../../src/base/errors.ts';
 import { gantryVersion } from '../../src/base/version.ts';
 import { PrivateContainerd, missingForContainerd } from '../e2e/support/containerd.ts';
 import {
@@ -97,6 +98,7 @@ async function measureAgent(containerd: PrivateContainerd, options: BenchOptions
   const { agent, adminKubeconfig } = await startLab(containerd, program, options.program);
   const measureOptions: MeasureOptions = {
     kubeconfig: adminKubeconfig,
+    runtimeEndpoint: containerd.endpoint,
     nodeName,
     image: containerd.images.pause,
     counts: options.counts,
@@ -160,4 +162,9 @@ async function main(): Promise<void> {
   }
 }
 
-await main();
+try {
+  await main();
+} catch (err) {
+  console.error(`bench: ${describeError(err)}`);
+  process.exitCode = 1;
+}

@@ -176,7 +176,7 @@ suite('with a real etcd', () => {
         ),
       );
       expect(answers.filter(({ code }) => code !== 200)).toEqual([]);
-      expect(Object.keys((await server.call('GET', `${path}/race`)).body['data'])).toHaveLength(200);
+      expect(Object.keys((await server.call('GET', `${path}/race`)).body['data'] as object)).toHaveLength(200);
     });
 
     it('etcd killed and started again: writes fail clearly meanwhile, watches go on and miss nothing', async () => {
@@ -185,7 +185,7 @@ suite('with a real etcd', () => {
       const from = (await server.call('GET', path)).body.metadata['resourceVersion'] as string;
       const watching = (async () => {
         const events = server.watch(`${path}?watch=true&resourceVersion=${from}`, stop.signal);
-        for await (const { object } of events) seen.push(object.metadata['name']);
+        for await (const { object } of events) seen.push(String(object.metadata['name']));
       })();
       await server.call('POST', path, { body: { metadata: { name: 'before' } } });
       await vi.waitFor(() => expect(seen).toEqual(['before']));

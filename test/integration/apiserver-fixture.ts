@@ -1,5 +1,6 @@
 /** An API server for tests, on a given store, with a generated PKI and an administrator's client. */
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import type { IncomingMessage } from 'node:http';
 import https from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -12,8 +13,7 @@ import { type Pki, createPki, users } from '../../src/bootstrap/pki.ts';
 export interface Answer {
   code: number;
   headers: Record<string, string | string[] | undefined>;
-  // what comes back is looked at field by field in assertions
-  body: { [field: string]: never } & { metadata: { [field: string]: never } };
+  body: Record<string, unknown> & { metadata: Record<string, unknown> };
   text: string;
 }
 
@@ -75,7 +75,7 @@ export async function startTestServer(storage: Storage): Promise<TestServer> {
   const agent = new https.Agent({ keepAlive: true, maxSockets: 64, ca, cert: admin.certPem, key: admin.keyPem });
   const anonymous = new https.Agent({ ca });
 
-  const open = (method: string, path: string, options: CallOptions): Promise<import('node:http').IncomingMessage> =>
+  const open = (method: string, path: string, options: CallOptions): Promise<IncomingMessage> =>
     new Promise((resolve, reject) => {
       const { body, contentType, accept, token, isAnonymous } = options;
       const payload = body === undefined ? undefined : Buffer.isBuffer(body) ? body : JSON.stringify(body);

@@ -129,7 +129,7 @@ describe('the controllers on our API server', () => {
     await update('localhost:1/web:2');
     expect(fewest).toBe(2); // 25 % of 2, rounded down, may be unavailable: none
     const sets = await listSets();
-    expect(sets.map(({ spec }) => spec.replicas).toSorted()).toEqual([0, 2]);
+    expect(new Set(sets.map(({ spec }) => spec.replicas))).toEqual(new Set([0, 2]));
     expect((await getWeb()).metadata.annotations?.['deployment.kubernetes.io/revision']).toBe('2');
     await update('localhost:1/web:1');
     expect(await listSets()).toHaveLength(2);

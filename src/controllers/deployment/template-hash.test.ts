@@ -20,7 +20,20 @@ describe('sameTemplate', () => {
       want: true,
     },
     {
-      name: 'an empty selector is not an absent one',
+      name: 'what a client writes out though it is the default',
+      other: {
+        ...template('a'),
+        spec: { containers: [{ name: 'c', image: 'a', tty: false, stdin: false, resources: {} }], hostNetwork: false },
+      },
+      want: true,
+    },
+    {
+      name: 'false where absent means "as the ServiceAccount says"',
+      other: { ...template('a'), spec: { ...template('a').spec, automountServiceAccountToken: false } },
+      want: false,
+    },
+    {
+      name: 'an empty affinity is not an absent one',
       other: { ...template('a'), spec: { ...template('a').spec, affinity: {} } },
       want: false,
     },

@@ -7,8 +7,25 @@ export const templateHashLabel = 'pod-template-hash';
 
 /** Letters and digits that make no words and are not mistaken for each other. */
 const alphabet = 'bcdfghjklmnpqrstvwxz2456789';
-/** Maps whose being empty is the same as their being absent. */
-const mapFields: ReadonlySet<string> = new Set(['labels', 'annotations', 'nodeSelector', 'limits', 'requests']);
+/** Fields whose being empty is the same as their being absent: clients write them one way or the other. */
+const emptyFields: ReadonlySet<string> = new Set([
+  'labels',
+  'annotations',
+  'nodeSelector',
+  'limits',
+  'requests',
+  'resources',
+]);
+/** The same for `false`. Not for fields where an absent value is neither true nor false. */
+const falseFields: ReadonlySet<string> = new Set([
+  'hostIPC',
+  'hostNetwork',
+  'hostPID',
+  'stdin',
+  'stdinOnce',
+  'tty',
+  'readOnly',
+]);
 
 /** Equal but for the hash label that a Deployment adds. */
 export function sameTemplate(a: PodTemplateSpec | undefined, b: PodTemplateSpec | undefined): boolean {
@@ -25,15 +42,19 @@ export function templateHash(template: PodTemplateSpec, collisionCount: number |
 function canonicalTemplate({ metadata, spec }: PodTemplateSpec): string {
   const { [templateHashLabel]: _, ...labels } = metadata?.labels ?? {};
   const { annotations, finalizers } = metadata ?? {};
-  return canonicalJson(withoutEmptyMaps({ metadata: { labels, annotations, finalizers }, spec }));
+  return canonicalJson(withoutDefaults({ metadata: { labels, annotations, finalizers }, spec }));
 }
 
-function withoutEmptyMaps(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(withoutEmptyMaps);
+function withoutDefaults(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withoutDefaults);
   if (typeof value !== 'object' || value === null) return value;
   return Object.fromEntries(
     Object.entries(value)
-      .filter(([key, v]) => !(mapFields.has(key) && typeof v === 'object' && v !== null && Object.keys(v).length === 0))
-      .map(([key, v]) => [key, withoutEmptyMaps(v)]),
+      .filter(([key, v]) => !(emptyFields.has(key) && isEmptyObject(v)) && !(falseFields.has(key) && v === false))
+      .map(([key, v]) => [key, withoutDefaults(v)]),
   );
+}
+
+function isEmptyObject(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && Object.keys(value).length === 0;
 }

@@ -74,7 +74,7 @@ export class GarbageCollector implements Controller {
 
   /** Makes informers for types that were not known before. */
   async #discover(signal: AbortSignal): Promise<Array<Informer<KubeObject>>> {
-    const { client, clock, log } = this.#context;
+    const { watchClient: client, clock, log } = this.#context;
     const { resources, failures } = await discoverResources(client, signal);
     for (const { groupVersion, reason } of failures) {
       log.warn({ groupVersion, reason }, 'cannot discover resources, their objects are not collected');

@@ -83,8 +83,8 @@ export class NamespaceController implements Controller {
 
   /** Deletes everything that it can: pods first, the rest when they are gone. */
   async #empty({ metadata }: Namespace, signal: AbortSignal): Promise<{ state: DeletionState; waitSeconds: number }> {
-    const { client, clock } = this.#context;
-    const { resources, failures } = await discoverResources(client, signal);
+    const { watchClient, clock } = this.#context;
+    const { resources, failures } = await discoverResources(watchClient, signal);
     const state = {
       discoveryFailures: failures.map(({ groupVersion, reason }) => `${groupVersion}: ${reason}`),
       contentFailures: [] as string[],

@@ -2,6 +2,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Pod } from '../../objects/generated/core-v1.ts';
 import {
+  type PodChange,
   type PodSource,
   configMirrorAnnotation,
   configSeenAnnotation,
@@ -9,14 +10,6 @@ import {
   podFullName,
   uidOf,
 } from '../pod-model.ts';
-
-export type PodChange =
-  | { kind: 'add'; pod: Pod }
-  /** Something that the kubelet acts on differs; a new deletion timestamp is an update, too. */
-  | { kind: 'update'; pod: Pod; old: Pod }
-  /** Only the status differs. */
-  | { kind: 'reconcile'; pod: Pod; old: Pod }
-  | { kind: 'remove'; pod: Pod };
 
 const localAnnotations = new Set([configSourceAnnotation, configSeenAnnotation, configMirrorAnnotation]);
 

@@ -7,6 +7,7 @@ import { rfc3339Nanos } from '../../base/clock.ts';
 import type { Logger } from '../../base/logger.ts';
 import type { Pod } from '../../objects/generated/core-v1.ts';
 import {
+  type PodChange,
   type PodSource,
   configSeenAnnotation,
   isMirrorPod,
@@ -16,13 +17,7 @@ import {
   podSource,
   uidOf,
 } from '../pod-model.ts';
-import {
-  type PodChange,
-  classifyChange,
-  dropDuplicates,
-  inDeliveryOrder,
-  withLocalAnnotations,
-} from './merge-sources.ts';
+import { classifyChange, dropDuplicates, inDeliveryOrder, withLocalAnnotations } from './merge-sources.ts';
 
 interface PodStoreNeed {
   sources: readonly PodSource[];

@@ -7,7 +7,7 @@
 import type { Logger } from '../../base/logger.ts';
 import type { Node, Pod } from '../../objects/generated/core-v1.ts';
 import { isMirrorPod, isTerminalPhase, podKey, uidOf } from '../pod-model.ts';
-import type { PodChange } from '../desired/merge-sources.ts';
+import type { PodChange } from '../pod-model.ts';
 import { type Rejection, admitPod } from './admit-pod.ts';
 import type { PodWorkers } from './pod-workers.ts';
 

@@ -38,6 +38,7 @@ interface PodWorkersNeed extends PodTurns {
 interface Lane {
   state: PodState;
   isDirty: boolean;
+  isTurning: boolean;
   wake: () => void;
   /** Aborts what the turn in progress may let go of. */
   interrupt: AbortController;
@@ -97,6 +98,11 @@ export class PodWorkers {
     return [...this.#lanes.keys()];
   }
 
+  /** A turn of the pod is in progress. */
+  isBusy(uid: string): boolean {
+    return this.#lanes.get(uid)?.isTurning === true;
+  }
+
   /** Its containers run, are to run, or are being ended: it uses the node. */
   isActive(uid: string): boolean {
     const phase = this.#lanes.get(uid)?.state.phase;
@@ -129,6 +135,7 @@ export class PodWorkers {
     const lane: Lane = {
       state,
       isDirty: true,
+      isTurning: false,
       wake: () => {},
       interrupt: new AbortController(),
       terminated: Promise.withResolvers(),
@@ -157,7 +164,9 @@ export class PodWorkers {
       lane.isDirty = false;
       lane.interrupt = new AbortController();
       const { phase } = lane.state;
+      lane.isTurning = true;
       const outcome = await this.#turn(lane, signal);
+      lane.isTurning = false;
       if (signal.aborted) return;
       if (outcome.kind === 'failed') {
         log.debug({ uid, pod: podKey(lane.state.pod), phase, reason: outcome.message }, 'pod turn failed, will retry');

@@ -6,6 +6,7 @@
  * second (every half minute while the runtime streams events), the runtime's events, and `inspect` after our own acts.
  */
 import type { Cri } from '../../adapters/cri/cri.ts';
+import type { CriSandboxStatus } from '../../adapters/cri/cri-types.ts';
 import type { Clock } from '../../base/clock.ts';
 import { withDeadline } from '../../base/deadline.ts';
 import { isNotFound, isUnimplemented } from '../../base/errors.ts';
@@ -19,6 +20,8 @@ interface ObserveNeed {
   cri: Pick<Cri, 'listPodSandboxes' | 'listContainers' | 'podSandboxStatus' | 'containerStatus' | 'containerEvents'>;
   /** A pod's picture changed, or it is gone from the runtime. */
   onChange(uid: string): void;
+  /** Somebody works on the pod now and looks for himself afterwards: a listing leaves it alone meanwhile. */
+  isBusy(uid: string): boolean;
   relistPeriodMs: number;
   clock: Clock;
   log: Logger;
@@ -115,6 +118,21 @@ export class Observe {
     return pod;
   }
 
+  /** Adds a sandbox that was started just now to the pod's picture, before anybody has looked again. */
+  noteSandbox(uid: string, sandbox: CriSandboxStatus): ObservedPod {
+    const before = this.#pods.get(uid);
+    const others = before?.sandboxes.filter(({ id }) => id !== sandbox.id) ?? [];
+    const pod = makeObservedPod(
+      uid,
+      [sandbox, ...others],
+      before?.containers ?? [],
+      before,
+      this.#need.clock.monotonicMs(),
+    );
+    this.#pods.set(uid, pod);
+    return pod;
+  }
+
   /** A change of the pod is expected soon (a short-lived container was started): look at it often for a while. */
   lookClosely(uid: string): void {
     if (this.#hasEvents || this.#closely.has(uid) || this.#signal.aborted) return;
@@ -161,7 +179,7 @@ export class Observe {
     ]);
     const { changed, gone } = diffPods(this.#seen, podSignatures(sandboxes, containers));
     for (const uid of gone) this.#forget(uid, startMs);
-    for (const uid of changed) this.#inspections.mark(uid);
+    for (const uid of changed) if (!this.#need.isBusy(uid)) this.#inspections.mark(uid);
     const isFirst = this.#lastRelistMs === undefined;
     this.#lastRelistMs = startMs;
     // A hung pod must not keep the node from starting: the first look waits for the others only so long.

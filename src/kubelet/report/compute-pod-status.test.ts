@@ -1,5 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { exited, testContainer, testInstance, testObserved, testPod, testSandbox } from '../../../test/fixtures/kubelet-pods.ts';
+import {
+  exited,
+  testContainer,
+  testInstance,
+  testObserved,
+  testPod,
+  testSandbox,
+} from '../../../test/fixtures/kubelet-pods.ts';
 import type { PodStatus } from '../../objects/generated/core-v1.ts';
 import { decideSandbox } from '../execute/compute-pod-actions.ts';
 import { decideInitRestart, decideRestart } from '../execute/restart-policy.ts';
@@ -45,20 +52,75 @@ describe('computePodStatus: phase', () => {
     { name: 'nothing there yet', pod: testPod(), containers: [], want: 'Pending' },
     { name: 'all run', pod: testPod(two), containers: [testInstance('a'), testInstance('b')], want: 'Running' },
     { name: 'one runs, one was never created', pod: testPod(two), containers: [testInstance('a')], want: 'Pending' },
-    { name: 'one runs, one has ended for good', pod: testPod({ ...two, restartPolicy: 'Never' }), containers: [testInstance('a'), exited('b', 1)], want: 'Running' },
-    { name: 'all ended well, Never', pod: testPod({ ...two, restartPolicy: 'Never' }), containers: [exited('a', 0), exited('b', 0)], want: 'Succeeded' },
-    { name: 'one ended badly, Never', pod: testPod({ ...two, restartPolicy: 'Never' }), containers: [exited('a', 0), exited('b', 1)], want: 'Failed' },
-    { name: 'ended well, OnFailure', pod: testPod({ restartPolicy: 'OnFailure' }), containers: [exited('web', 0)], want: 'Succeeded' },
-    { name: 'ended badly, OnFailure: it comes back', pod: testPod({ restartPolicy: 'OnFailure' }), containers: [exited('web', 1)], want: 'Running' },
+    {
+      name: 'one runs, one has ended for good',
+      pod: testPod({ ...two, restartPolicy: 'Never' }),
+      containers: [testInstance('a'), exited('b', 1)],
+      want: 'Running',
+    },
+    {
+      name: 'all ended well, Never',
+      pod: testPod({ ...two, restartPolicy: 'Never' }),
+      containers: [exited('a', 0), exited('b', 0)],
+      want: 'Succeeded',
+    },
+    {
+      name: 'one ended badly, Never',
+      pod: testPod({ ...two, restartPolicy: 'Never' }),
+      containers: [exited('a', 0), exited('b', 1)],
+      want: 'Failed',
+    },
+    {
+      name: 'ended well, OnFailure',
+      pod: testPod({ restartPolicy: 'OnFailure' }),
+      containers: [exited('web', 0)],
+      want: 'Succeeded',
+    },
+    {
+      name: 'ended badly, OnFailure: it comes back',
+      pod: testPod({ restartPolicy: 'OnFailure' }),
+      containers: [exited('web', 1)],
+      want: 'Running',
+    },
     { name: 'ended, Always: it comes back', pod: testPod(), containers: [exited('web', 0)], want: 'Running' },
     { name: 'init runs', pod: testPod(withInit), containers: [testInstance('i1')], want: 'Pending' },
-    { name: 'init failed, Always: it comes back', pod: testPod(withInit), containers: [exited('i1', 1)], want: 'Pending' },
-    { name: 'init failed, Never', pod: testPod({ ...withInit, restartPolicy: 'Never' }), containers: [exited('i1', 1)], want: 'Failed' },
-    { name: 'init done, regular runs', pod: testPod(withInit), containers: [exited('i1', 0), testInstance('web')], want: 'Running' },
+    {
+      name: 'init failed, Always: it comes back',
+      pod: testPod(withInit),
+      containers: [exited('i1', 1)],
+      want: 'Pending',
+    },
+    {
+      name: 'init failed, Never',
+      pod: testPod({ ...withInit, restartPolicy: 'Never' }),
+      containers: [exited('i1', 1)],
+      want: 'Failed',
+    },
+    {
+      name: 'init done, regular runs',
+      pod: testPod(withInit),
+      containers: [exited('i1', 0), testInstance('web')],
+      want: 'Running',
+    },
     { name: 'init pruned, regular runs', pod: testPod(withInit), containers: [testInstance('web')], want: 'Running' },
-    { name: 'a sidecar that has not started keeps the pod pending', pod: testPod({ initContainers: [testContainer('s', { restartPolicy: 'Always' })] }), containers: [], want: 'Pending' },
-    { name: 'a running sidecar alone keeps the pod running', pod: testPod({ initContainers: [testContainer('s', { restartPolicy: 'Always' })], restartPolicy: 'Never' }), containers: [testInstance('s'), exited('web', 0)], want: 'Running' },
-    { name: 'an exited sidecar does not count', pod: testPod({ initContainers: [testContainer('s', { restartPolicy: 'Always' })], restartPolicy: 'Never' }), containers: [exited('s', 137), exited('web', 0)], want: 'Succeeded' },
+    {
+      name: 'a sidecar that has not started keeps the pod pending',
+      pod: testPod({ initContainers: [testContainer('s', { restartPolicy: 'Always' })] }),
+      containers: [],
+      want: 'Pending',
+    },
+    {
+      name: 'a running sidecar alone keeps the pod running',
+      pod: testPod({ initContainers: [testContainer('s', { restartPolicy: 'Always' })], restartPolicy: 'Never' }),
+      containers: [testInstance('s'), exited('web', 0)],
+      want: 'Running',
+    },
+    {
+      name: 'an exited sidecar does not count',
+      pod: testPod({ initContainers: [testContainer('s', { restartPolicy: 'Always' })], restartPolicy: 'Never' }),
+      containers: [exited('s', 137), exited('web', 0)],
+      want: 'Succeeded',
+    },
   ])('$name: $want', ({ pod, containers, want }) => {
     expect(statusOf({ pod, observed: testObserved(containers) }).phase).toBe(want);
   });
@@ -130,8 +192,16 @@ describe('computePodStatus: conditions', () => {
   });
 
   it.each([
-    { name: 'that nobody has set', set: [], want: 'corresponding condition of pod readiness gate "gate" does not exist.' },
-    { name: 'that is false', set: [{ type: 'gate', status: 'False' }], want: 'the status of pod readiness gate "gate" is not "True", but False' },
+    {
+      name: 'that nobody has set',
+      set: [],
+      want: 'corresponding condition of pod readiness gate "gate" does not exist.',
+    },
+    {
+      name: 'that is false',
+      set: [{ type: 'gate', status: 'False' }],
+      want: 'the status of pod readiness gate "gate" is not "True", but False',
+    },
   ])('a readiness gate $name keeps the pod from being ready', ({ set, want }) => {
     const pod = { ...testPod({ readinessGates: [{ conditionType: 'gate' }] }), status: { conditions: set } };
     expect(conditions({ pod, observed: testObserved([testInstance('web')]) })).toMatchObject({
@@ -235,15 +305,28 @@ describe('computePodStatus: probes', () => {
   it('a new process that has probed nothing yet keeps what was so', () => {
     const yes: ProbeResults = { liveness: () => undefined, startup: () => 'success', readiness: () => 'success' };
     const old = statusOf({ pod: probed, observed, probes: yes });
-    expect(statusOf({ pod: probed, observed, old }).containerStatuses?.[0]).toMatchObject({ started: true, ready: true });
+    expect(statusOf({ pod: probed, observed, old }).containerStatuses?.[0]).toMatchObject({
+      started: true,
+      ready: true,
+    });
   });
 });
 
 describe('computePodStatus: addresses', () => {
   it.each([
     { name: 'one family', ips: ['10.0.0.2'], hostIps: ['192.0.2.1'], want: ['10.0.0.2'] },
-    { name: "the node's family first", ips: ['10.0.0.2', 'fd00::2'], hostIps: ['2001:db8::1'], want: ['fd00::2', '10.0.0.2'] },
-    { name: 'at most one of each', ips: ['10.0.0.2', '10.0.0.3', 'fd00::2'], hostIps: ['192.0.2.1'], want: ['10.0.0.2', 'fd00::2'] },
+    {
+      name: "the node's family first",
+      ips: ['10.0.0.2', 'fd00::2'],
+      hostIps: ['2001:db8::1'],
+      want: ['fd00::2', '10.0.0.2'],
+    },
+    {
+      name: 'at most one of each',
+      ips: ['10.0.0.2', '10.0.0.3', 'fd00::2'],
+      hostIps: ['192.0.2.1'],
+      want: ['10.0.0.2', 'fd00::2'],
+    },
   ])('$name', ({ ips, hostIps, want }) => {
     const status = statusOf({ observed: { ...testObserved([]), ips }, hostIps });
     expect(status.podIPs?.map(({ ip }) => ip)).toEqual(want);
@@ -251,7 +334,10 @@ describe('computePodStatus: addresses', () => {
   });
 
   it("a pod in the host's network has the host's", () => {
-    expect(statusOf({ pod: testPod({ hostNetwork: true }) })).toMatchObject({ podIP: '192.0.2.1', hostIP: '192.0.2.1' });
+    expect(statusOf({ pod: testPod({ hostNetwork: true }) })).toMatchObject({
+      podIP: '192.0.2.1',
+      hostIP: '192.0.2.1',
+    });
   });
 
   it('the start time is when the pod was first looked at', () => {

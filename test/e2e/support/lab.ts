@@ -112,6 +112,17 @@ export class TestLab {
     return succeed(command.join(' '), await this.gantry(...args));
   }
 
+  /** Ends one process of a node, e.g. `agent`, `containerd`, `etcd`; `SIGKILL` for a crash. */
+  async stop(index: number, component: string, signal: 'SIGTERM' | 'SIGKILL' = 'SIGTERM'): Promise<void> {
+    const args = ['lab', 'stop', component, '--name', this.name, '--node', this.nodeName(index), '--signal', signal];
+    succeed(args.join(' '), await this.gantry(...args));
+  }
+
+  async start(index: number, component: string): Promise<void> {
+    const args = ['lab', 'start', component, '--name', this.name, '--node', this.nodeName(index)];
+    succeed(args.join(' '), await this.gantry(...args));
+  }
+
   /** @returns the directory */
   async exportLogs(): Promise<string> {
     const directory = mkdtempSync(join(tmpdir(), `gantry-logs-${this.name}-`));
