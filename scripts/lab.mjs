@@ -11,7 +11,8 @@ const waitMs = 90_000;
 const retryMs = 200;
 const bundle = join(root, 'dist', 'gantry.js');
 const sample = 'docs/samples/hello.yaml';
-const fetchInNode = ['busybox', 'timeout', '5', 'busybox', 'wget', '-q', '-O', '-'];
+// before the rules are there a connection hangs: try again soon
+const fetchInNode = ['busybox', 'timeout', '1', 'busybox', 'wget', '-q', '-O', '-'];
 
 const lab = (...args) => capture(node, [bundle, 'lab', ...args]);
 

@@ -42,9 +42,10 @@ export const varDirectories = [
 export function nodeFstab(node: NodePaths, cgroups: readonly CgroupMount[]): string {
   const isHybrid = !cgroups.some(({ path }) => path === '/sys/fs/cgroup');
   const lines = [
+    // before /var and /run are the node's own: the cluster's files lie in one of them
+    `gantry-etc /etc overlay lowerdir=/etc,upperdir=${fstabWord(node.etcUpper)},workdir=${fstabWord(node.etcWork)}`,
     'gantry-run /run tmpfs mode=755,nosuid,nodev,shared',
     `${fstabWord(node.var)} /var none bind,shared`,
-    `gantry-etc /etc overlay lowerdir=/etc,upperdir=${fstabWord(node.etcUpper)},workdir=${fstabWord(node.etcWork)}`,
     'gantry-sys /sys sysfs nosuid,nodev,noexec',
     ...(isHybrid ? ['gantry-cgroup /sys/fs/cgroup tmpfs mode=755,nosuid,nodev,noexec'] : []),
     ...cgroups.map(

@@ -31,11 +31,17 @@ let labsMade = 0;
 
 export class TestLab {
   readonly name = `t${process.pid}-${++labsMade}`;
-  readonly stateRoot = mkdtempSync(join(tmpdir(), 'gantry-e2e-'));
+  #stateRoot: string | undefined;
   readonly #options: TestLabOptions;
 
   constructor(options: TestLabOptions = {}) {
     this.#options = options;
+  }
+
+  /** Made when it is first asked for: a suite that is skipped leaves nothing. */
+  get stateRoot(): string {
+    this.#stateRoot ??= mkdtempSync(join(tmpdir(), 'gantry-e2e-'));
+    return this.#stateRoot;
   }
 
   /** Everything of the lab on disk. */
