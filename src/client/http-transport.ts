@@ -7,7 +7,7 @@ import http from 'node:http';
 import http2 from 'node:http2';
 import https from 'node:https';
 import { isIP } from 'node:net';
-import type { Readable } from 'node:stream';
+import { PassThrough, type Readable, pipeline } from 'node:stream';
 import tls from 'node:tls';
 import type { Clock } from '../base/clock.ts';
 import { UnavailableError } from '../base/errors.ts';
@@ -246,10 +246,13 @@ export class HttpTransport {
         reject(failed(failure ?? new Error('the stream was closed before the response came')));
       });
       stream.once('response', (responseHeaders) => {
+        // Read from now on: a short answer may be whole, and its stream closed, before the caller comes to read it.
+        const answer = new PassThrough();
+        pipeline(stream, answer, () => {}); // the reader of the body sees its failure
         resolve({
           status: Number(responseHeaders[':status'] ?? 0),
           headers: responseHeaders,
-          body: stream,
+          body: answer,
           assertComplete: () => {
             if (signal.aborted) signal.throwIfAborted();
             if (failure !== undefined || stream.aborted || (stream.rstCode ?? 0) !== 0) {

@@ -14,6 +14,7 @@ import type { ApiClient } from '../client/api-client.ts';
 import { EventRecorder, type EventSink } from '../client/event-recorder.ts';
 import { TokenBucket } from '../client/token-bucket.ts';
 import type { Pod, Secret } from '../objects/generated/core-v1.ts';
+import { isConditionTrue } from '../objects/conditions.ts';
 import { podQos } from '../objects/qos.ts';
 import type { KubeletConfig } from './config.ts';
 import { ApiSource } from './desired/api-source.ts';
@@ -36,7 +37,7 @@ import { Housekeeping } from './housekeeping.ts';
 import { Observe } from './observe/observe.ts';
 import { RuntimeStatus } from './observe/runtime-status.ts';
 import { PodParts } from './pod-parts.ts';
-import { type PodSource, isRunning, isStaticPod, uidOf } from './pod-model.ts';
+import { type PodSource, isRunning, isStaticPod, podKey, uidOf } from './pod-model.ts';
 import { PodSync, type ReportOptions } from './pod-sync.ts';
 import { computePodStatus } from './report/compute-pod-status.ts';
 import { NodeLease } from './report/node-lease.ts';
@@ -188,6 +189,11 @@ export async function runKubelet(
         );
     }
   });
+
+  const markMirrors = (): void => {
+    for (const pod of store.list()) if (isStaticPod(pod)) mirrorRunner.mark(uidOf(pod));
+  };
+  known?.node.addHandlers({ onAdd: markMirrors }); // mirrors name the node as their owner
 
   // ---- support
   const logs = new ContainerLogs({
@@ -341,7 +347,12 @@ export async function runKubelet(
       terminationMessage: (id) => messages.get(uid, id),
       nowMs: clock.nowMs(),
     });
+    const wasReady = isConditionTrue(statuses.get(uid)?.conditions, 'Ready');
     statuses.set(uid, status);
+    if (!wasReady && isConditionTrue(status.conditions, 'Ready')) {
+      timeline.note(pod, 'ready');
+      room('report').debug({ pod: podKey(pod), uid, spans: timeline.of(uid) }, 'pod is ready');
+    }
     probes.statusChanged(uid); // a container that is not ready is asked at once, not at the next tick
     return status;
   };
@@ -589,7 +600,7 @@ export async function runKubelet(
       async (s) => {
         // A mirror that somebody deleted, or that could not be made yet, comes back.
         while (!s.aborted) {
-          for (const pod of store.list()) if (isStaticPod(pod)) mirrorRunner.mark(uidOf(pod));
+          markMirrors();
           await clock.sleep(10_000, s);
         }
       },

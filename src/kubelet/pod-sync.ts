@@ -21,6 +21,7 @@ import {
   isRunning,
   isStaticPod,
   isTerminalPhase,
+  latestContainer,
   podContainers,
   podKey,
   uidOf,
@@ -66,10 +67,15 @@ interface PodSyncNeed {
   log: Logger;
 }
 
+/** A part of a turn: what it gave, or how it ends the turn. */
+type Step<T> = { value: T } | { failure: TurnOutcome };
+
 export class PodSync implements PodTurns {
   readonly #need: PodSyncNeed;
   /** Why containers could not be started, by pod uid and container name. */
   readonly #failures = new Map<string, Map<string, StartFailure>>();
+  /** Pods that had a turn in this process, by uid. */
+  readonly #hadTurn = new Set<string>();
   /** Volumes of pods that this process has mounted or taken over, by pod uid. */
   readonly #volumes = new Map<string, ReadonlyMap<string, MountedVolume>>();
 
@@ -88,6 +94,7 @@ export class PodSync implements PodTurns {
   /** Drops what is remembered of a pod that is gone. */
   forget(uid: string): void {
     this.#failures.delete(uid);
+    this.#hadTurn.delete(uid);
     this.#volumes.delete(uid);
   }
 
@@ -96,6 +103,8 @@ export class PodSync implements PodTurns {
     const uid = uidOf(pod);
     const observed = observe.get(uid);
     if (observed !== undefined) await this.#need.readMessages(pod, observed, signal);
+    if (!this.#hadTurn.has(uid)) this.#noteFailures(uid, toldFailures(pod, observed), []);
+    this.#hadTurn.add(uid);
     const status = this.#report(pod, observed, false);
     if (isTerminalPhase(status.phase)) return { kind: 'terminal' };
 
@@ -124,33 +133,45 @@ export class PodSync implements PodTurns {
 
   /** What must be there before any container: objects, cgroup, directories, volumes. */
   async #prepare(pod: Pod, interrupt: AbortSignal): Promise<TurnOutcome | undefined> {
-    const { cgroups, volumes, objects, events, phases } = this.#need;
+    const { cgroups, objects, events } = this.#need;
     const uid = uidOf(pod);
     if (!isStaticPod(pod)) objects.register(pod);
     if (this.#hasAllVolumes(pod)) return undefined;
-    try {
-      await cgroups.ensure(pod, interrupt);
-    } catch (err) {
-      interrupt.throwIfAborted();
-      const message = `unable to ensure pod container exists: ${describeError(err)}`;
-      events.pod(pod, 'Warning', 'FailedCreatePodContainer', message);
-      return { kind: 'failed', message };
-    }
-    try {
-      await volumes.ensurePodDirs(uid);
-    } catch (err) {
-      const message = `error making pod data directories: ${describeError(err)}`;
-      events.pod(pod, 'Warning', 'Failed', message);
-      return { kind: 'failed', message };
-    }
-    try {
-      const mounted = await phases.span(pod, 'volumes', () => volumes.mount(pod, interrupt));
-      this.#volumes.set(uid, mounted);
-    } catch (err) {
-      interrupt.throwIfAborted();
-      return { kind: 'failed', message: describeError(err) }; // each volume has said for itself what is wrong
-    }
+    // Neither needs the other: the pod waits only for the slower one.
+    const [isGrouped, mounted] = await Promise.all([
+      this.#orFailure(cgroups.ensure(pod, interrupt), interrupt, (text) => {
+        const message = `unable to ensure pod container exists: ${text}`;
+        events.pod(pod, 'Warning', 'FailedCreatePodContainer', message);
+        return message;
+      }),
+      this.#mountVolumes(pod, interrupt),
+    ]);
+    if ('failure' in isGrouped) return isGrouped.failure;
+    if ('failure' in mounted) return mounted.failure;
+    this.#volumes.set(uid, mounted.value);
     return undefined;
+  }
+
+  async #mountVolumes(pod: Pod, interrupt: AbortSignal): Promise<Step<ReadonlyMap<string, MountedVolume>>> {
+    const { volumes, events, phases } = this.#need;
+    const directories = await this.#orFailure(volumes.ensurePodDirs(uidOf(pod)), interrupt, (text) => {
+      const message = `error making pod data directories: ${text}`;
+      events.pod(pod, 'Warning', 'Failed', message);
+      return message;
+    });
+    if ('failure' in directories) return directories;
+    const mounting = phases.span(pod, 'volumes', () => volumes.mount(pod, interrupt));
+    return await this.#orFailure(mounting, interrupt, (text) => text); // each volume has said for itself what is wrong
+  }
+
+  /** @param explain makes the turn's message of the error's, and says it to whom it concerns */
+  async #orFailure<T>(work: Promise<T>, interrupt: AbortSignal, explain: (text: string) => string): Promise<Step<T>> {
+    try {
+      return { value: await work };
+    } catch (err) {
+      interrupt.throwIfAborted();
+      return { failure: { kind: 'failed', message: explain(describeError(err)) } };
+    }
   }
 
   /** An ephemeral container may be the first to mount one of the pod's volumes. */
@@ -221,6 +242,23 @@ export class PodSync implements PodTurns {
     if (known.size === 0) this.#failures.delete(uid);
     else this.#failures.set(uid, known);
   }
+}
+
+/**
+ * What the API was told by an earlier process about containers that wait to be started: it stays so until they are tried
+ * again, since a restart of the kubelet is no news about them.
+ */
+function toldFailures({ status }: Pod, observed: ObservedPod | undefined): Map<string, StartFailure> {
+  const told = new Map<string, StartFailure>();
+  for (const one of [...(status?.initContainerStatuses ?? []), ...(status?.containerStatuses ?? [])]) {
+    const { reason, message = '' } = one.state?.waiting ?? {};
+    const latest = latestContainer(observed, one.name);
+    const isSame = latest === undefined ? !one.containerID : one.containerID?.endsWith(`//${latest.id}`) === true;
+    if (reason !== undefined && message !== '' && isSame && latest?.state !== 'running') {
+      told.set(one.name, { reason, message });
+    }
+  }
+  return told;
 }
 
 /** Init containers and jobs tend to end soon after their start; a server does not. */

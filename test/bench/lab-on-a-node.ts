@@ -92,6 +92,7 @@ export async function startLab(
     `--node-ip=${nodeIp}`,
     '--root-dir=/var/lib/kubelet',
     `--container-runtime-endpoint=${containerd.endpoint}`,
+    ...(process.env['GANTRY_BENCH_VERBOSITY'] === undefined ? [] : [`--v=${process.env['GANTRY_BENCH_VERBOSITY']}`]),
     ...proxyFlags,
   ]);
   await awaitUntil(

@@ -72,7 +72,11 @@ export class FakeApi implements ApiClient {
 
   /** What `kubectl delete` does; 0 removes the object at once. */
   deletePod(name: string, graceSeconds?: number): void {
-    this.#delete(pods, { namespace: 'default', name }, graceSeconds === undefined ? {} : { gracePeriodSeconds: graceSeconds });
+    this.#delete(
+      pods,
+      { namespace: 'default', name },
+      graceSeconds === undefined ? {} : { gracePeriodSeconds: graceSeconds },
+    );
   }
 
   pod(name: string): Pod | undefined {
@@ -159,14 +163,19 @@ export class FakeApi implements ApiClient {
     const object = this.#existing(type, ref);
     if (kind !== 'strategic' || !isJsonObject(body)) throw new Error(`the fake API has no ${kind} patch`);
     const uid = (body as { metadata?: { uid?: string } }).metadata?.uid;
-    if (uid !== undefined && uid !== object.metadata.uid) throw conflict(`the UID in the precondition (${uid}) differs`);
+    if (uid !== undefined && uid !== object.metadata.uid)
+      throw conflict(`the UID in the precondition (${uid}) differs`);
     const groupVersion = type.prefix.replace(/^\/(?:apis|api)\//, '');
     const live = structuredClone(object) as unknown as JsonObject; // a stored object is JSON
     const merged = strategicMerge(live, body, typeOfKind(groupVersion, type.kind)) as unknown as T;
     const stored = this.#store(type, merged, 'MODIFIED');
     if (type.plural === 'pods') {
       const patch = structuredClone(body) as PodPatch['body'];
-      this.podPatches.push({ name: ref.name, body: patch, status: structuredClone((stored as unknown as Pod).status ?? {}) });
+      this.podPatches.push({
+        name: ref.name,
+        body: patch,
+        status: structuredClone((stored as unknown as Pod).status ?? {}),
+      });
     }
     return stored;
   }
@@ -177,7 +186,7 @@ export class FakeApi implements ApiClient {
     this.#delete(type, ref, options);
   }
 
-  createSubresource<Req, Res>(type: ResourceType<KubeObject>, _: ObjectRef, subresource: string): Promise<Res> {
+  createSubresource<_, Res>(type: ResourceType<KubeObject>, _: ObjectRef, subresource: string): Promise<Res> {
     return Promise.reject(new Error(`the fake API has no ${type.plural}/${subresource}`));
   }
 
@@ -213,7 +222,8 @@ export class FakeApi implements ApiClient {
   #delete<T extends KubeObject>(type: ResourceType<T>, ref: ObjectRef, options: DeleteOptions): void {
     const object = this.#existing(type, ref);
     const { uid } = options.preconditions ?? {};
-    if (uid !== undefined && uid !== object.metadata.uid) throw conflict(`the UID in the precondition (${uid}) differs`);
+    if (uid !== undefined && uid !== object.metadata.uid)
+      throw conflict(`the UID in the precondition (${uid}) differs`);
     if (type.plural === 'pods') {
       const { spec } = object as unknown as Pod;
       const grace = options.gracePeriodSeconds ?? spec.terminationGracePeriodSeconds ?? 30;
@@ -225,7 +235,11 @@ export class FakeApi implements ApiClient {
       }
     }
     this.#objects.delete(keyOf(type, object.metadata));
-    this.#tell(type, { ...object, metadata: { ...object.metadata, resourceVersion: String(++this.#version) } }, 'DELETED');
+    this.#tell(
+      type,
+      { ...object, metadata: { ...object.metadata, resourceVersion: String(++this.#version) } },
+      'DELETED',
+    );
   }
 
   #store<T extends KubeObject>(type: ResourceType<T>, object: T, change: 'ADDED' | 'MODIFIED'): T {
@@ -244,7 +258,10 @@ export class FakeApi implements ApiClient {
   }
 }
 
-function keyOf(type: ResourceType<KubeObject>, { namespace, name }: { namespace?: string | undefined; name: string }): string {
+function keyOf(
+  type: ResourceType<KubeObject>,
+  { namespace, name }: { namespace?: string | undefined; name: string },
+): string {
   return `${type.plural}/${type.namespaced ? (namespace ?? 'default') : ''}/${name}`;
 }
 

@@ -27,7 +27,10 @@ describe('a call that hangs for one pod', () => {
       await t.start();
       if (method === 'PullImage') t.cri.images.publish('slow:1');
       const hang = t.cri.hang(method, names('stuck'));
-      t.api.addPod(apiPod('stuck', method === 'PullImage' ? { containers: [{ name: 'web', image: 'slow:1' }] } : {}), nodeName);
+      t.api.addPod(
+        apiPod('stuck', method === 'PullImage' ? { containers: [{ name: 'web', image: 'slow:1' }] } : {}),
+        nodeName,
+      );
       await hang.whenHung;
       t.api.addPod(apiPod('other'), nodeName);
       await t.untilReady('other');
@@ -42,21 +45,24 @@ describe('a call that hangs for one pod', () => {
     },
   );
 
-  it.each(['StopContainer', 'StopPodSandbox'])('%s: others start and end, and it ends when it is let go', async (method) => {
-    await t.start();
-    t.api.addPod(apiPod('stuck'), nodeName);
-    await t.untilReady('stuck');
-    const hang = t.cri.hang(method, names('stuck'));
-    t.api.deletePod('stuck', 2);
-    await hang.whenHung;
-    t.api.addPod(apiPod('other'), nodeName);
-    await t.untilReady('other');
-    t.api.deletePod('other', 1);
-    await t.untilGone('other');
-    expect(t.api.pod('stuck')?.status?.phase).toBe('Running');
-    hang.release();
-    await t.untilGone('stuck');
-  });
+  it.each(['StopContainer', 'StopPodSandbox'])(
+    '%s: others start and end, and it ends when it is let go',
+    async (method) => {
+      await t.start();
+      t.api.addPod(apiPod('stuck'), nodeName);
+      await t.untilReady('stuck');
+      const hang = t.cri.hang(method, names('stuck'));
+      t.api.deletePod('stuck', 2);
+      await hang.whenHung;
+      t.api.addPod(apiPod('other'), nodeName);
+      await t.untilReady('other');
+      t.api.deletePod('other', 1);
+      await t.untilGone('other');
+      expect(t.api.pod('stuck')?.status?.phase).toBe('Running');
+      hang.release();
+      await t.untilGone('stuck');
+    },
+  );
 
   it('an end asked for while an image is pulled does not wait for the pull', async () => {
     await t.start();
@@ -75,7 +81,9 @@ describe('a call that hangs for one pod', () => {
     t.api.addPod(apiPod('web'), nodeName);
     await t.untilReady('web');
     await t.until('its event', () => t.api.eventsOf('web').some((text) => text.startsWith('FailedCreatePodSandBox')));
-    expect(t.api.eventsOf('web')).toContain('FailedCreatePodSandBox: Failed to create pod sandbox: rpc error: code = Unknown desc = no room');
+    expect(t.api.eventsOf('web')).toContain(
+      'FailedCreatePodSandBox: Failed to create pod sandbox: rpc error: code = Unknown desc = no room',
+    );
   });
 
   it('without a network a pod waits, and starts when there is one', async () => {
@@ -83,7 +91,9 @@ describe('a call that hangs for one pod', () => {
     await t.start();
     t.api.addPod(apiPod('web'), nodeName);
     await t.until('its event', () => t.api.eventsOf('web').length > 0);
-    expect(t.api.eventsOf('web')[0]).toMatch(/^NetworkNotReady: network is not ready: container runtime network not ready: NetworkReady=false reason:NetworkPluginNotReady/);
+    expect(t.api.eventsOf('web')[0]).toMatch(
+      /^NetworkNotReady: network is not ready: container runtime network not ready: NetworkReady=false reason:NetworkPluginNotReady/,
+    );
     expect(t.cri.callsOf('RunPodSandbox')).toEqual([]);
     t.cri.setNetworkReady(true);
     await t.untilReady('web');
@@ -97,8 +107,13 @@ describe('a sandbox that is lost', () => {
     await t.untilReady('web');
     t.cri.exitContainer({ pod: 'web', name: 'web' }, 255);
     t.cri.killSandbox('web');
-    await t.until('the pod to have its second sandbox', () => t.cri.sandboxesOfPod('web').some(({ config }) => config.metadata?.attempt === 1));
-    await t.until('the new address to be shown', () => t.api.pod('web')?.status?.podIP === '10.88.0.3' && t.container('web', 'web')?.ready === true);
+    await t.until('the pod to have its second sandbox', () =>
+      t.cri.sandboxesOfPod('web').some(({ config }) => config.metadata?.attempt === 1),
+    );
+    await t.until(
+      'the new address to be shown',
+      () => t.api.pod('web')?.status?.podIP === '10.88.0.3' && t.container('web', 'web')?.ready === true,
+    );
     expect(t.container('web', 'web')?.restartCount).toBeGreaterThanOrEqual(1);
     expect(t.api.eventsOf('web')).toContain('SandboxChanged: Pod sandbox changed, it will be killed and re-created.');
   });

@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Mounts } from '../../src/adapters/mounts/mounts.ts';
 import { NotFoundError } from '../../src/base/errors.ts';
-import { silentLogger } from '../../src/base/logger.ts';
+import { type Logger, silentLogger } from '../../src/base/logger.ts';
+import type { ApiClient } from '../../src/client/api-client.ts';
 import { type KubeletConfig, loadKubeletConfig, parseKubeletFlags } from '../../src/kubelet/config.ts';
 import { runKubelet } from '../../src/kubelet/kubelet.ts';
 import type { Container, ContainerStatus, Pod, PodSpec } from '../../src/objects/generated/core-v1.ts';
@@ -51,14 +52,17 @@ export class KubeletFixture {
     return join(this.directory, 'manifests');
   }
 
-  /** @param hasApi false: standalone */
-  async start({ hasApi = true, log = silentLogger } = {}): Promise<TestKubelet> {
+  /** @param api another API than the fixture's, or none */
+  async start({
+    api = this.api,
+    log = silentLogger,
+  }: { api?: ApiClient | 'none'; log?: Logger } = {}): Promise<TestKubelet> {
     const stop = new AbortController();
     const config = await this.#config();
     const done = runKubelet(
       {
         config,
-        api: hasApi ? this.api : undefined,
+        api: api === 'none' ? undefined : api,
         places: {
           cgroups: join(this.directory, 'cgroup'),
           containerLogs: join(this.directory, 'container-logs'),
@@ -106,7 +110,9 @@ export class KubeletFixture {
 
   container(pod: string, name: string): ContainerStatus | undefined {
     const status = this.api.pod(pod)?.status;
-    return [...(status?.containerStatuses ?? []), ...(status?.initContainerStatuses ?? [])].find((c) => c.name === name);
+    return [...(status?.containerStatuses ?? []), ...(status?.initContainerStatuses ?? [])].find(
+      (c) => c.name === name,
+    );
   }
 
   writeManifest(file: string, pod: unknown): Promise<void> {

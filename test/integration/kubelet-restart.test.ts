@@ -12,8 +12,17 @@ afterEach(async () => {
   await t.close();
 });
 
-const changes = ['RunPodSandbox', 'StopPodSandbox', 'CreateContainer', 'StartContainer', 'StopContainer', 'RemoveContainer', 'RemovePodSandbox'];
-const changesMade = (): string[] => t.cri.calls.map(({ method }) => method).filter((method) => changes.includes(method));
+const changes = [
+  'RunPodSandbox',
+  'StopPodSandbox',
+  'CreateContainer',
+  'StartContainer',
+  'StopContainer',
+  'RemoveContainer',
+  'RemovePodSandbox',
+];
+const changesMade = (): string[] =>
+  t.cri.calls.map(({ method }) => method).filter((method) => changes.includes(method));
 
 /** One pod of each sort that shows much in its status. */
 async function runPods(): Promise<void> {
@@ -22,17 +31,41 @@ async function runPods(): Promise<void> {
   t.cri.setExecScript(() => ({ exitCode: 0 }));
   const probe = { exec: { command: ['ready'] }, periodSeconds: 5 };
   t.api.addPod(apiPod('plain'), nodeName);
-  t.api.addPod(apiPod('probed', { containers: [webContainer({ readinessProbe: probe, startupProbe: probe, livenessProbe: probe })] }), nodeName);
-  t.api.addPod(apiPod('init', { initContainers: [{ name: 'one', image: 'init:1' }, { name: 'side', image: 'web:1', restartPolicy: 'Always' }] }), nodeName);
+  t.api.addPod(
+    apiPod('probed', {
+      containers: [webContainer({ readinessProbe: probe, startupProbe: probe, livenessProbe: probe })],
+    }),
+    nodeName,
+  );
+  t.api.addPod(
+    apiPod('init', {
+      initContainers: [
+        { name: 'one', image: 'init:1' },
+        { name: 'side', image: 'web:1', restartPolicy: 'Always' },
+      ],
+    }),
+    nodeName,
+  );
   t.api.addPod(apiPod('done', { restartPolicy: 'Never' }), nodeName);
   t.api.addPod(apiPod('rejected', { nodeSelector: { zone: 'x' } }), nodeName);
-  await t.writeManifest('static.json', { apiVersion: 'v1', kind: 'Pod', metadata: { name: 'static' }, spec: { containers: [webContainer()] } });
+  await t.writeManifest('static.json', {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name: 'static' },
+    spec: { containers: [webContainer()] },
+  });
   for (const name of ['plain', 'probed', 'init', `static-${nodeName}`]) await t.untilReady(name);
   await t.until('the job to be done', () => t.api.pod('done')?.status?.phase === 'Succeeded');
   await t.until('the rejection', () => t.api.pod('rejected')?.status?.phase === 'Failed');
 }
 
-const statuses = (): Map<string, unknown> => new Map(['plain', 'probed', 'init', 'done', 'rejected', `static-${nodeName}`].map((name) => [name, t.api.pod(name)?.status]));
+const statuses = (): Map<string, unknown> =>
+  new Map(
+    ['plain', 'probed', 'init', 'done', 'rejected', `static-${nodeName}`].map((name) => [
+      name,
+      t.api.pod(name)?.status,
+    ]),
+  );
 
 describe('a restart of the kubelet', () => {
   it('touches no pod in the runtime and flips no field on the API', async () => {
@@ -57,7 +90,11 @@ describe('a restart of the kubelet', () => {
     t.api.addPod(apiPod('web', { nodeSelector: { 'kubernetes.io/os': 'linux' } }), nodeName);
     await t.untilReady('web');
     await first.stop();
-    const node = t.api.find({ prefix: '/api/v1', plural: 'nodes', kind: 'Node', namespaced: false }, undefined, nodeName);
+    const node = t.api.find(
+      { prefix: '/api/v1', plural: 'nodes', kind: 'Node', namespaced: false },
+      undefined,
+      nodeName,
+    );
     expect(node).toBeDefined();
     const pod = t.api.pod('web');
     if (pod === undefined) throw new Error('the pod is gone');
@@ -75,12 +112,32 @@ describe('a restart of the kubelet', () => {
     t.api.addPod(apiPod('crashing'), nodeName);
     const starts = () => t.cri.callsOf('CreateContainer').map(({ atMs }) => atMs);
     await t.until('three starts', () => starts().length >= 3, 120_000);
-    await t.until('its crash to be seen', () => t.container('crashing', 'web')?.state?.waiting?.reason === 'CrashLoopBackOff');
+    await t.until(
+      'its crash to be seen',
+      () => t.container('crashing', 'web')?.state?.waiting?.reason === 'CrashLoopBackOff',
+    );
     await first.stop();
     await t.start();
     await t.until('one more start', () => starts().length >= 4, 120_000);
     expect((starts()[3] ?? 0) - (starts()[2] ?? 0)).toBeGreaterThanOrEqual(20_000);
     expect(t.container('crashing', 'web')?.restartCount).toBeGreaterThanOrEqual(2);
+  });
+
+  it('shows a container that waits to be started again as it was shown', async () => {
+    t.cri.behave({ pod: 'crashing' }, { exits: { afterMs: 50, code: 1 } });
+    const first = await t.start();
+    t.api.addPod(apiPod('crashing'), nodeName);
+    const waiting = () => t.container('crashing', 'web')?.state?.waiting;
+    await t.until('a long back-off', () => waiting()?.message?.startsWith('back-off 40s') === true, 200_000);
+    await first.stop();
+    const before = t.api.pod('crashing')?.status;
+    t.api.podPatches.length = 0;
+    t.cri.clearCalls();
+    await t.start();
+    await t.clock.pass(10_000);
+    expect(t.api.podPatches.map(({ body }) => body.status)).toEqual([]);
+    expect(changesMade().filter((method) => method !== 'RemoveContainer')).toEqual([]); // old instances are collected
+    expect(t.api.pod('crashing')?.status).toEqual(before);
   });
 
   it('finishes the end of a pod that was under way', async () => {
@@ -133,9 +190,16 @@ describe('a restart of the runtime', () => {
 describe('an API server that is away', () => {
   it('at the start: static pods run, and their mirrors appear when it is back', async () => {
     t.api.setAway(true);
-    await t.writeManifest('static.json', { apiVersion: 'v1', kind: 'Pod', metadata: { name: 'static' }, spec: { containers: [webContainer()] } });
+    await t.writeManifest('static.json', {
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: { name: 'static' },
+      spec: { containers: [webContainer()] },
+    });
     await t.start();
-    await t.until('the static pod to run', () => t.cri.containersOfPod(`static-${nodeName}`).some(({ state }) => state === 'running'));
+    await t.until('the static pod to run', () =>
+      t.cri.containersOfPod(`static-${nodeName}`).some(({ state }) => state === 'running'),
+    );
     t.api.setAway(false);
     const mirror = await t.untilReady(`static-${nodeName}`);
     expect(mirror.metadata.annotations?.['kubernetes.io/config.mirror']).toMatch(/^[0-9a-f]{32}$/);
@@ -148,9 +212,14 @@ describe('an API server that is away', () => {
     await t.untilReady('web');
     t.api.setAway(true);
     t.cri.exitContainer({ pod: 'web', name: 'web' }, 2);
-    await t.until('the container to be restarted', () => t.cri.containersOfPod('web').some(({ state, config }) => state === 'running' && config.metadata?.attempt === 1));
+    await t.until('the container to be restarted', () =>
+      t.cri.containersOfPod('web').some(({ state, config }) => state === 'running' && config.metadata?.attempt === 1),
+    );
     t.api.setAway(false);
-    await t.until('its restart to be shown', () => t.container('web', 'web')?.restartCount === 1 && conditionOf(t.api.pod('web'), 'Ready') === 'True');
+    await t.until(
+      'its restart to be shown',
+      () => t.container('web', 'web')?.restartCount === 1 && conditionOf(t.api.pod('web'), 'Ready') === 'True',
+    );
     expect(t.container('web', 'web')?.lastState?.terminated?.exitCode).toBe(2);
   });
 });

@@ -27,7 +27,7 @@ const running = (name: string) => t.cri.containersOfPod(name).filter(({ state })
 describe('a static pod', () => {
   it('runs without any API', async () => {
     await t.writeManifest('web.json', manifest('web'));
-    await t.start({ hasApi: false });
+    await t.start({ api: 'none' });
     await t.until('it to run', () => running(`web-${nodeName}`).length === 1);
     await rm(join(t.manifests, 'web.json'));
     await t.until('it to end', () => t.cri.sandboxesOfPod(`web-${nodeName}`).length === 0);
@@ -39,7 +39,10 @@ describe('a static pod', () => {
     const mirror = await t.untilReady(`web-${nodeName}`);
     const uid = mirror.metadata.annotations?.['kubernetes.io/config.hash'];
     expect(t.cri.sandboxesOfPod(`web-${nodeName}`)[0]?.config.metadata?.uid).toBe(uid);
-    expect(mirror.metadata).toMatchObject({ labels: { app: 'web' }, annotations: { 'kubernetes.io/config.mirror': uid, 'kubernetes.io/config.source': 'file' } });
+    expect(mirror.metadata).toMatchObject({
+      labels: { app: 'web' },
+      annotations: { 'kubernetes.io/config.mirror': uid, 'kubernetes.io/config.source': 'file' },
+    });
     t.cri.clearCalls();
     t.api.deletePod(`web-${nodeName}`, 0);
     await t.until('another mirror', () => {
@@ -73,7 +76,9 @@ describe('a static pod', () => {
     await t.clock.pass(5000);
     expect(t.cri.callsOf('RunPodSandbox')).toHaveLength(1);
     hang.release();
-    await t.until('the new one to run', () => running(`web-${nodeName}`).some(({ config }) => config.envs.some(({ key }) => key === 'A')));
+    await t.until('the new one to run', () =>
+      running(`web-${nodeName}`).some(({ config }) => config.envs.some(({ key }) => key === 'A')),
+    );
     const sandboxes = t.cri.callsOf('RunPodSandbox').map(({ atMs }) => atMs);
     const stopped = t.cri.callsOf('StopPodSandbox').map(({ atMs }) => atMs);
     expect(sandboxes[1]).toBeGreaterThanOrEqual(stopped[0] ?? Infinity);
@@ -85,9 +90,17 @@ describe('a static pod', () => {
 
   it('whose file is broken is named with its problem, and takes no other with it', async () => {
     const lines: Array<Record<string, unknown>> = [];
-    const log = pino(new Writable({ write: (line: Buffer, _, done) => done(void lines.push(JSON.parse(line.toString()))) }));
-    await t.writeManifest('bad.yaml', 'apiVersion: v1\nkind: Pod\nmetadata: {name: bad}\nspec: {containers: [{name: A_, image: x}]}\n');
-    await t.writeManifest('secret.yaml', 'apiVersion: v1\nkind: Pod\nmetadata: {name: s}\nspec: {serviceAccountName: x, containers: [{name: a, image: x}]}\n');
+    const log = pino(
+      new Writable({ write: (line: Buffer, _, done) => done(void lines.push(JSON.parse(line.toString()))) }),
+    );
+    await t.writeManifest(
+      'bad.yaml',
+      'apiVersion: v1\nkind: Pod\nmetadata: {name: bad}\nspec: {containers: [{name: A_, image: x}]}\n',
+    );
+    await t.writeManifest(
+      'secret.yaml',
+      'apiVersion: v1\nkind: Pod\nmetadata: {name: s}\nspec: {serviceAccountName: x, containers: [{name: a, image: x}]}\n',
+    );
     await t.writeManifest('web.json', manifest('web'));
     await t.start({ log });
     await t.untilReady(`web-${nodeName}`);
@@ -98,7 +111,11 @@ describe('a static pod', () => {
     ]);
     // broken while it runs: what ran goes on
     await t.writeManifest('web.json', '{');
-    await t.until('the broken file to be named', () => lines.some(({ path, msg }) => msg === 'cannot use a static pod manifest' && path === join(t.manifests, 'web.json')));
+    await t.until('the broken file to be named', () =>
+      lines.some(
+        ({ path, msg }) => msg === 'cannot use a static pod manifest' && path === join(t.manifests, 'web.json'),
+      ),
+    );
     await t.clock.pass(3000);
     expect(running(`web-${nodeName}`)).toHaveLength(1);
   });

@@ -26,8 +26,19 @@ export async function authenticate(
   }
 }
 
-/** CN is the user, each O a group; only of certificates that our authority signed for clients. */
+/** A connection's certificate was verified when it was made and stays what it is. */
+const usersBySocket = new WeakMap<TLSSocket, { user: UserInfo | undefined }>();
+
 function certificateUser(socket: TLSSocket): UserInfo | undefined {
+  const known = usersBySocket.get(socket);
+  if (known !== undefined) return known.user;
+  const user = readCertificate(socket);
+  usersBySocket.set(socket, { user });
+  return user;
+}
+
+/** CN is the user, each O a group; only of certificates that our authority signed for clients. */
+function readCertificate(socket: TLSSocket): UserInfo | undefined {
   if (!socket.authorized) return undefined;
   const certificate = socket.getPeerCertificate();
   const name = oneOf(certificate.subject?.CN);

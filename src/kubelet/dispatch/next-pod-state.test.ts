@@ -87,6 +87,15 @@ describe('applyUpdate', () => {
   });
 });
 
+it('a pod that was over before this process began is only cleaned up', () => {
+  const over = { ...pod, status: { phase: 'Succeeded' } };
+  expect(applyUpdate(undefined, { pod: over, hasEnded: true }, podGraceSeconds)).toMatchObject({
+    state: { phase: 'terminated' },
+    interrupts: false,
+  });
+  expect(applyUpdate(state({}), { pod: over, hasEnded: true }, podGraceSeconds).state.phase).toBe('terminating');
+});
+
 describe('afterTurn', () => {
   it.each([
     {

@@ -1,6 +1,6 @@
 /** Drops what `selectGarbage` chose, and log directories and links whose pod is gone. Failures are retried next time. */
 import { lstat, readdir, readlink, rm, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import type { Cri } from '../../adapters/cri/cri.ts';
 import { describeError } from '../../base/errors.ts';
 import type { Logger } from '../../base/logger.ts';
@@ -23,7 +23,7 @@ export async function collectGarbage(
     try {
       if (isUnknown) await cri.stopContainer(id, minimumStopSeconds, signal);
       await cri.removeContainer(id, signal);
-      if (logPath !== '') await rm(logPath, { force: true });
+      if (logPath !== '') await removeContainerLogs(logPath);
       touched.add(uid);
     } catch (err) {
       if (signal.aborted) return touched;
@@ -41,6 +41,15 @@ export async function collectGarbage(
     }
   }
   return touched;
+}
+
+/** Removes a container's log and what was rotated away from it: `0.log`, `0.log.20260102-030405.gz` … */
+export async function removeContainerLogs(logPath: string): Promise<void> {
+  const own = basename(logPath);
+  const names = await namesIn(dirname(logPath));
+  for (const name of names.filter((other) => other === own || other.startsWith(`${own}.`))) {
+    await rm(join(dirname(logPath), name), { force: true });
+  }
 }
 
 /** Removes `<podLogsDir>/<namespace>_<name>_<uid>` of pods that are gone. */

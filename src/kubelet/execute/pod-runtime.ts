@@ -22,6 +22,7 @@ import {
   podDescription,
   readySandbox,
 } from '../pod-model.ts';
+import { removeContainerLogs } from './collect-garbage.ts';
 import type { PodAction } from './compute-pod-actions.ts';
 import { ContainerKiller } from './container-kill.ts';
 import { type ContainerParts, type SandboxParts, makeContainerConfig, makeSandboxConfig } from './container-config.ts';
@@ -211,7 +212,7 @@ class Turn {
     try {
       await this.#need.cri.removeContainer(action.containerId, signal);
       const logPath = this.#observed?.containers.find(({ id }) => id === action.containerId)?.logPath;
-      if (!action.keepLogs && logPath !== undefined && logPath !== '') await rm(logPath, { force: true });
+      if (!action.keepLogs && logPath !== undefined && logPath !== '') await removeContainerLogs(logPath);
     } catch (err) {
       // Only an old instance stays a while longer; the collector takes it.
       this.#need.log.warn(

@@ -23,11 +23,11 @@ const cri = {
   listContainers: vi.fn<(filter: { podUid?: string }) => Promise<Container[]>>(),
   podSandboxStatus: vi.fn<(id: string) => Promise<CriSandboxStatus>>(),
   containerStatus: vi.fn<(id: string) => Promise<Container>>(),
-  containerEvents: (signal: AbortSignal) => events ?? noEvents(signal),
+  containerEvents: () => events ?? noEvents(),
 };
 
 // eslint-disable-next-line require-yield
-async function* noEvents(_: AbortSignal): AsyncGenerator<CriContainerEvent> {
+async function* noEvents(): AsyncGenerator<CriContainerEvent> {
   throw new UnimplementedError('no such method');
 }
 

@@ -333,6 +333,23 @@ describe('computePodStatus: addresses', () => {
     expect(status.podIP).toBe(want[0]);
   });
 
+  it.each([
+    {
+      name: 'a pod without a ready sandbox keeps what was told',
+      sandboxes: [testSandbox({ isReady: false })],
+      want: ['10.0.0.9'],
+    },
+    { name: 'so does one of which the runtime has nothing any more', sandboxes: [], want: ['10.0.0.9'] },
+    {
+      name: 'one with a ready sandbox has what that has',
+      sandboxes: [testSandbox({ ip: '10.0.0.3' })],
+      want: ['10.0.0.3'],
+    },
+  ])('$name', ({ sandboxes, want }) => {
+    const old = { podIP: '10.0.0.9', podIPs: [{ ip: '10.0.0.9' }] };
+    expect(statusOf({ observed: testObserved([], sandboxes), old }).podIPs?.map(({ ip }) => ip)).toEqual(want);
+  });
+
   it("a pod in the host's network has the host's", () => {
     expect(statusOf({ pod: testPod({ hostNetwork: true }) })).toMatchObject({
       podIP: '192.0.2.1',

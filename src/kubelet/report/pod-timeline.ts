@@ -57,6 +57,10 @@ export class PodTimeline implements PodPhases {
     if (entry.spans.length > spansMax) entry.spans.shift();
   }
 
+  of(uid: string): readonly PhaseSpan[] {
+    return this.#entries.get(uid)?.spans ?? [];
+  }
+
   list(): PodTimelineEntry[] {
     return [...this.#entries.values()];
   }

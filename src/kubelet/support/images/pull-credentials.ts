@@ -6,12 +6,6 @@ export interface Credential {
   password: string;
 }
 
-interface AuthEntry {
-  username?: string;
-  password?: string;
-  auth?: string;
-}
-
 /** All credentials that fit `repository` (`registry/path`), the longest match first, in the order of the secrets. */
 export function credentialsFor(repository: string, secrets: readonly Secret[]): Credential[] {
   return secrets
@@ -22,7 +16,7 @@ export function credentialsFor(repository: string, secrets: readonly Secret[]): 
     .flatMap(({ credential }) => (credential === undefined ? [] : [credential]));
 }
 
-function entriesOf({ type, data }: Secret): Map<string, AuthEntry> {
+function entriesOf({ type, data }: Secret): Map<string, unknown> {
   const isConfigJson = type === 'kubernetes.io/dockerconfigjson';
   const encoded = isConfigJson
     ? data?.['.dockerconfigjson']
@@ -33,15 +27,18 @@ function entriesOf({ type, data }: Secret): Map<string, AuthEntry> {
   try {
     const parsed: unknown = JSON.parse(Buffer.from(encoded, 'base64').toString());
     const auths: unknown = isConfigJson ? (parsed as { auths?: unknown }).auths : parsed;
-    return new Map(Object.entries((auths ?? {}) as Record<string, AuthEntry>));
+    return new Map(Object.entries(auths ?? {}));
   } catch {
     return new Map(); // a broken secret fits no image; the pull then says what the registry thinks of it
   }
 }
 
-function credentialOf({ username, password, auth }: AuthEntry): Credential | undefined {
-  if (username !== undefined && password !== undefined) return { username, password };
-  if (auth === undefined) return undefined;
+/** Undefined for what is no entry: the secret is a user's text. */
+function credentialOf(entry: unknown): Credential | undefined {
+  if (typeof entry !== 'object' || entry === null) return undefined;
+  const { username, password, auth } = entry as Record<string, unknown>;
+  if (typeof username === 'string' && typeof password === 'string') return { username, password };
+  if (typeof auth !== 'string') return undefined;
   const decoded = Buffer.from(auth, 'base64').toString();
   const colon = decoded.indexOf(':');
   return colon < 0 ? undefined : { username: decoded.slice(0, colon), password: decoded.slice(colon + 1) };

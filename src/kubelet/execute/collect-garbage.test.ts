@@ -1,0 +1,87 @@
+import { existsSync } from 'node:fs';
+import { mkdir, mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { silentLogger } from '../../base/logger.ts';
+import { collectGarbage, removeDanglingLinks, removeOldLogDirectories } from './collect-garbage.ts';
+
+let root: string;
+beforeEach(async () => {
+  root = await mkdtemp(join(tmpdir(), 'gantry-garbage-'));
+});
+afterEach(() => rm(root, { recursive: true, force: true }));
+
+const signal = new AbortController().signal;
+
+describe('collectGarbage', () => {
+  it('stops what is unknown, removes containers with their logs and what was rotated, then sandboxes; a failure holds up nobody', async () => {
+    const calls: string[] = [];
+    const say =
+      (what: string) =>
+      (id: string): Promise<void> => {
+        calls.push(`${what} ${id}`);
+        return id === 'stuck' ? Promise.reject(new Error('busy')) : Promise.resolve();
+      };
+    const cri = {
+      stopContainer: say('stop'),
+      removeContainer: say('remove'),
+      stopPodSandbox: say('stop sandbox'),
+      removePodSandbox: say('remove sandbox'),
+    };
+    const logPath = join(root, '0.log');
+    for (const name of ['0.log', '0.log.20260101-000000', '0.log.20250101-000000.gz', '1.log'])
+      await writeFile(join(root, name), '');
+    const touched = await collectGarbage(
+      { cri, log: silentLogger },
+      {
+        containers: [
+          { uid: 'a', id: 'stuck', logPath: '', isUnknown: false },
+          { uid: 'b', id: 'c1', logPath, isUnknown: true },
+        ],
+        sandboxes: [
+          { uid: 'c', id: 'stuck' },
+          { uid: 'd', id: 's1' },
+        ],
+      },
+      signal,
+    );
+    expect(calls).toEqual([
+      'remove stuck',
+      'stop c1',
+      'remove c1',
+      'stop sandbox stuck',
+      'stop sandbox s1',
+      'remove sandbox s1',
+    ]);
+    expect([...touched]).toEqual(['b', 'd']);
+    expect(await readdir(root)).toEqual(['1.log']);
+  });
+});
+
+describe('removeOldLogDirectories', () => {
+  it('takes those of pods that are gone, and nothing that is not a pod’s', async () => {
+    for (const name of ['ns_web_gone', 'ns_web_here', 'other', 'ns_web_', 'a_b_c_gone'])
+      await mkdir(join(root, name, 'c'), { recursive: true });
+    await removeOldLogDirectories(root, (uid) => uid === 'gone', silentLogger);
+    expect((await readdir(root)).toSorted()).toEqual(['a_b_c_gone', 'ns_web_', 'ns_web_here', 'other']);
+    await removeOldLogDirectories(join(root, 'missing'), () => true, silentLogger);
+  });
+});
+
+describe('removeDanglingLinks', () => {
+  it('takes links whose log is gone, unless the container runs', async () => {
+    const [running, ended] = ['a'.repeat(64), 'b'.repeat(64)];
+    await writeFile(join(root, '0.log'), '');
+    await symlink(join(root, '0.log'), join(root, `p_ns_c-${'c'.repeat(64)}.log`));
+    await symlink(join(root, 'gone.log'), join(root, `p_ns_c-${running}.log`));
+    await symlink(join(root, 'gone.log'), join(root, `p_ns_c-${ended}.log`));
+    await removeDanglingLinks(root, (id) => id === running);
+    expect((await readdir(root)).toSorted()).toEqual([
+      '0.log',
+      `p_ns_c-${running}.log`,
+      `p_ns_c-${'c'.repeat(64)}.log`,
+    ]);
+    expect(existsSync(join(root, '0.log'))).toBe(true);
+  });
+});

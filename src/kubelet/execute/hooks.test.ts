@@ -1,0 +1,97 @@
+import { type Server, createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { afterEach, describe, expect, it } from 'vitest';
+import { testContainer, testPod } from '../../../test/fixtures/kubelet-pods.ts';
+import { FakeClock } from '../../base/clock.ts';
+import type { LifecycleHandler } from '../../objects/generated/core-v1.ts';
+import { runHook } from './hooks.ts';
+
+const clock = new FakeClock();
+const signal = new AbortController().signal;
+const pod = testPod();
+let server: Server | undefined;
+
+afterEach(async () => {
+  await new Promise<void>((resolve) => (server === undefined ? resolve() : server.close(() => resolve())));
+  server = undefined;
+});
+
+interface Execution {
+  id: string;
+  command: readonly string[];
+  timeout: number;
+}
+
+function run(
+  handler: LifecycleHandler,
+  { exitCode = 0, said = '', container = testContainer('web'), executions = [] as Execution[], abort = signal } = {},
+): Promise<void> {
+  const execSync = (id: string, command: readonly string[], timeout: number) => {
+    executions.push({ id, command, timeout });
+    return Promise.resolve({ exitCode, stdout: Buffer.from(said), stderr: Buffer.from('') });
+  };
+  return runHook({ clock, execSync }, handler, { pod, container, containerId: 'web-0', podIp: '127.0.0.1' }, abort);
+}
+
+async function serve(status: number): Promise<{ port: number; asked: string[] }> {
+  const asked: string[] = [];
+  server = createServer((request, response) => {
+    asked.push(`${request.method} ${request.url} ${request.headers['user-agent']} ${request.headers['x-a'] ?? ''}`);
+    response.writeHead(status).end();
+  });
+  await new Promise<void>((resolve) => server?.listen(0, '127.0.0.1', () => resolve()));
+  return { port: (server.address() as AddressInfo).port, asked };
+}
+
+describe('runHook', () => {
+  it('runs a command as it stands, without a timeout', async () => {
+    const executions: Execution[] = [];
+    await run({ exec: { command: ['echo', '$(A)'] } }, { executions });
+    expect(executions).toEqual([{ id: 'web-0', command: ['echo', '$(A)'], timeout: 0 }]);
+  });
+
+  it('fails with a command that fails, in words that tools show', async () => {
+    await expect(run({ exec: { command: ['sh', '-c'] } }, { exitCode: 3, said: 'no' })).rejects.toThrow(
+      /^Exec lifecycle hook \(\[sh -c\]\) for Container "web" in Pod "web_default\(uid-1\)" failed - error: command 'sh -c' exited with 3: no, message: "no"$/,
+    );
+  });
+
+  it.each([200, 404, 500])('an HTTP answer of %i is a success', async (status) => {
+    const { port, asked } = await serve(status);
+    await run({ httpGet: { port, path: '/x?y=1', httpHeaders: [{ name: 'X-A', value: 'b' }] } });
+    expect(asked).toEqual(['GET /x?y=1 kube-lifecycle/1.36 b']);
+  });
+
+  it('finds a port by its name', async () => {
+    const { port, asked } = await serve(200);
+    await run(
+      { httpGet: { port: 'http' } },
+      { container: testContainer('web', { ports: [{ name: 'http', containerPort: port }] }) },
+    );
+    expect(asked).toHaveLength(1);
+    await expect(run({ httpGet: { port: 'other' } })).rejects.toThrow(`couldn't find port "other" in container "web"`);
+  });
+
+  it('fails when nobody answers', async () => {
+    const { port } = await serve(200);
+    await new Promise<void>((resolve) => server?.close(() => resolve()));
+    server = undefined;
+    await expect(run({ httpGet: { port } })).rejects.toThrow(
+      /^HTTP lifecycle hook \(\/\) for Container "web" in Pod "web_default\(uid-1\)" failed - error: .*ECONNREFUSED/,
+    );
+  });
+
+  it('sleeps', async () => {
+    let isOver = false;
+    const done = run({ sleep: { seconds: 5 } }).then(() => (isOver = true));
+    await clock.advance(4999);
+    expect(isOver).toBe(false);
+    await clock.advance(1);
+    await done;
+    await run({ sleep: { seconds: 0 } }, { abort: AbortSignal.abort() });
+  });
+
+  it('refuses a handler that names no action it has', async () => {
+    await expect(run({ tcpSocket: { port: 1 } })).rejects.toThrow(/names no exec, httpGet or sleep action$/);
+  });
+});
