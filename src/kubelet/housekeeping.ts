@@ -5,6 +5,7 @@
  */
 import type { Clock } from '../base/clock.ts';
 import { describeError } from '../base/errors.ts';
+import { KeyedRunner } from '../base/keyed-runner.ts';
 import type { Logger } from '../base/logger.ts';
 import type { Pod } from '../objects/generated/core-v1.ts';
 import type { PodStore } from './desired/pod-store.ts';
@@ -39,9 +40,13 @@ interface HousekeepingNeed {
 
 const periodMs = 2000;
 const diskPeriodMs = 60_000;
+/** The disk is looked at after pods were cleaned up in the runtime, or after this: one of them may hang. */
+const collectWaitMs = 5000;
 
 export class Housekeeping {
   readonly #need: HousekeepingNeed;
+  readonly #collector = new KeyedRunner((uid) => this.#collect(uid));
+  #signal: AbortSignal = AbortSignal.abort();
   #diskIsDirty = true;
   #wake: () => void = () => {};
 
@@ -55,8 +60,14 @@ export class Housekeeping {
     this.#wake();
   }
 
+  /** Something of the pod has ended: drop what is not needed of it. */
+  collect(uid: string): void {
+    this.#collector.mark(uid);
+  }
+
   async run(signal: AbortSignal): Promise<void> {
     const { clock, log } = this.#need;
+    this.#signal = signal;
     let lastDiskMs = -Infinity;
     while (!signal.aborted) {
       const touched = new AbortController();
@@ -67,7 +78,8 @@ export class Housekeeping {
           if (this.#diskIsDirty || nowMs - lastDiskMs >= diskPeriodMs) {
             this.#diskIsDirty = false;
             lastDiskMs = nowMs;
-            await this.#tidyRuntime(signal);
+            for (const { uid } of this.#need.observe.list()) this.#collector.mark(uid);
+            await Promise.race([this.#collector.whenIdle(), clock.sleep(collectWaitMs, signal)]);
             await this.#tidyDisk(signal);
           }
         }
@@ -78,6 +90,7 @@ export class Housekeeping {
       this.#wake = () => touched.abort();
       await clock.sleep(periodMs, AbortSignal.any([signal, touched.signal]));
     }
+    await this.#collector.whenIdle();
   }
 
   async #tidyLanes(signal: AbortSignal): Promise<void> {
@@ -114,17 +127,25 @@ export class Housekeeping {
     }
   }
 
-  async #tidyRuntime(signal: AbortSignal): Promise<void> {
-    const { observe, clock, cri, log } = this.#need;
+  /** Drops what has ended of one pod. Each pod by itself: one whose removal hangs holds up no other. */
+  async #collect(uid: string): Promise<void> {
+    const { observe, clock, cri, log, store } = this.#need;
+    const signal = this.#signal;
+    const pod = observe.get(uid);
+    if (pod === undefined || !store.isComplete || signal.aborted) return;
     const garbage = selectGarbage({
-      pods: [...observe.list()],
-      mayRemoveAll: (uid) => this.#mayRemove(uid),
+      pods: [pod],
+      mayRemoveAll: (one) => this.#mayRemove(one),
       keepPerContainer: 1,
       minAgeMs: 0,
       nowMs: clock.nowMs(),
     });
-    const touched = await collectGarbage({ cri, log }, garbage, signal);
-    await Promise.allSettled([...touched].map((uid) => observe.inspect(uid, signal)));
+    try {
+      const touched = await collectGarbage({ cri, log }, garbage, signal);
+      if (touched.size > 0) await observe.inspect(uid, signal);
+    } catch (err) {
+      if (!signal.aborted) log.warn({ uid, reason: describeError(err) }, 'cannot look at a pod after its clean-up');
+    }
   }
 
   async #tidyDisk(signal: AbortSignal): Promise<void> {

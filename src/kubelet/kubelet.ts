@@ -122,7 +122,10 @@ export async function runKubelet(
   // ---- observe
   const observe: Observe = new Observe({
     cri,
-    onChange: (uid) => workers.mark(uid), // loop: what changed in the runtime gives the pod a turn
+    onChange: (uid) => {
+      workers.mark(uid); // loop: what changed in the runtime gives the pod a turn
+      housekeeping.collect(uid);
+    },
     isBusy: (uid) => workers.isBusy(uid),
     relistPeriodMs,
     clock,
