@@ -184,7 +184,9 @@ export class PodSync implements PodTurns {
   async terminate({ pod, graceSeconds, kill, isRuntimeOnly }: PodState, signal: AbortSignal): Promise<TurnOutcome> {
     const { observe, runtime, probes, events, log } = this.#need;
     const uid = uidOf(pod);
-    if (!isRuntimeOnly) this.#report(pod, observe.get(uid), true, kill.overrideStatus);
+    const before = observe.get(uid);
+    if (before !== undefined) await this.#need.readMessages(pod, before, signal);
+    if (!isRuntimeOnly) this.#report(pod, before, true, kill.overrideStatus);
     probes.stopLivenessAndStartup(uid);
     const observed = await observe.inspect(uid, signal);
     if (observed !== undefined) {
@@ -209,6 +211,9 @@ export class PodSync implements PodTurns {
   async finish({ pod, kill, isRuntimeOnly }: PodState, signal: AbortSignal): Promise<TurnOutcome> {
     const { observe, volumes, objects, cgroups } = this.#need;
     const uid = uidOf(pod);
+    const observed = observe.get(uid);
+    // For a pod that was over before this process began, this is the first look.
+    if (observed !== undefined) await this.#need.readMessages(pod, observed, signal);
     await this.#need.phases.span(pod, 'clean up', async () => {
       await volumes.unmount(uid, signal);
       await cgroups.remove(uid, signal);

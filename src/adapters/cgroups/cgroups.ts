@@ -68,9 +68,7 @@ export class Cgroups {
 
   /** Makes the group and its missing parents, then applies `values`. */
   async create(path: string, values: CgroupValues): Promise<void> {
-    for (const parent of [...parentsOf(path), path]) {
-      for (const hierarchy of this.#hierarchies) await this.#createOne(hierarchy, parent);
-    }
+    await Promise.all(this.#hierarchies.map((hierarchy) => this.#createIn(hierarchy, path)));
     await this.update(path, values);
   }
 
@@ -87,13 +85,15 @@ export class Cgroups {
   /** Kills what still runs in the group and below, then removes it. A group that isn't there is success. */
   async remove(path: string, signal: AbortSignal): Promise<void> {
     assertInner(path);
+    const folders = [...this.#folders(path), ...this.#extraFolders(path)];
+    // Usually the runtime has left nothing: then one call per hierarchy will do.
+    if ((await Promise.all(folders.map(removeEmpty))).every(Boolean)) return;
     for (let round = 0; round < killRounds && !signal.aborted; round++) {
       const pids = await this.pids(path);
       if (pids.length === 0) break;
       for (const pid of pids) kill(pid);
       await this.#clock.sleep(retryMs * (round + 1), signal);
     }
-    const folders = [...this.#folders(path), ...this.#extraFolders(path)];
     for (const folder of folders) await this.#removeFolder(folder, signal);
   }
 
@@ -151,15 +151,27 @@ export class Cgroups {
     return micros === undefined ? undefined : Number(micros) * 1000;
   }
 
-  async #createOne(hierarchy: string, path: string): Promise<void> {
+  /** The group in one hierarchy; its parents are looked at only when they are missing. */
+  async #createIn(hierarchy: string, path: string): Promise<void> {
+    if (this.version === 2) {
+      for (const parent of [...parentsOf(path), path]) await this.#createOne(hierarchy, parent);
+    } else if (!(await this.#createOne(hierarchy, path))) {
+      for (const parent of [...parentsOf(path), path]) await this.#createOne(hierarchy, parent);
+    }
+  }
+
+  /** False when its parent is missing. */
+  async #createOne(hierarchy: string, path: string): Promise<boolean> {
     const folder = join(this.#root, hierarchy, path);
     const parent = join(folder, '..');
-    if (await isThere(folder)) return;
-    if (this.version === 2) await enableControllers(parent);
+    if (this.version === 2 && !(await isThere(folder))) await enableControllers(parent);
     try {
       await mkdir(folder);
     } catch (cause) {
-      if (codeOf(cause) !== 'EEXIST') throw new Error(`Cannot make cgroup "${folder}"`, { cause });
+      const code = codeOf(cause);
+      if (code === 'EEXIST') return true;
+      if (code === 'ENOENT') return false;
+      throw new Error(`Cannot make cgroup "${folder}"`, { cause });
     }
     // a v1 group without CPUs and memory nodes takes no process
     if (this.version === 1 && hierarchy.split(',').includes('cpuset')) {
@@ -168,6 +180,7 @@ export class Cgroups {
         if (inherited !== undefined && inherited !== '') await write(join(folder, file), inherited);
       }
     }
+    return true;
   }
 
   async #removeFolder(folder: string, signal: AbortSignal): Promise<void> {
@@ -284,6 +297,19 @@ function kill(pid: number): void {
     process.kill(pid, 'SIGKILL');
   } catch {
     // it ended by itself meanwhile, or is not ours to end: then removing the group says so
+  }
+}
+
+/** False when something is in it. */
+async function removeEmpty(folder: string): Promise<boolean> {
+  try {
+    await rmdir(folder);
+    return true;
+  } catch (cause) {
+    const code = codeOf(cause);
+    if (code === 'ENOENT') return true;
+    if (code === 'EBUSY' || code === 'ENOTEMPTY') return false;
+    throw new Error(`Cannot remove cgroup "${folder}"`, { cause });
   }
 }
 
