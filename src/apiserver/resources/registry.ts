@@ -74,6 +74,13 @@ export interface Change {
   isUnconditional?: boolean;
 }
 
+/** What an update starts from: read from the store just now, or the cache's guess. */
+interface State {
+  object: ApiObject;
+  value: Pick<StoredValue, 'key' | 'modRevision'>;
+  isNewest?: boolean;
+}
+
 export class Registry {
   readonly #need: RegistryNeed;
   readonly #caches = new Map<string, WatchCache>();
@@ -219,6 +226,8 @@ export class Registry {
    */
   update(resource: Resource, place: Place, change: Change, context: WriteContext): Promise<ApiObject> {
     return this.#inTurn(this.keyOf(resource, place), async () => {
+      const guessed = await this.#updateFromCache(resource, place, change, context);
+      if (guessed !== undefined) return guessed;
       for (;;) {
         const stored = await this.#stored(resource, place, context.signal);
         if (stored === undefined) throw notFound(resource, place.name);
@@ -228,11 +237,33 @@ export class Registry {
     });
   }
 
+  /**
+   * The cache nearly always has the newest state, and the store's transaction tells when it hasn't. Undefined: only the
+   * store can tell. A refusal may be due to the cache's age, too.
+   */
+  async #updateFromCache(
+    resource: Resource,
+    place: Place,
+    change: Change,
+    context: WriteContext,
+  ): Promise<ApiObject | undefined> {
+    const key = this.keyOf(resource, place);
+    const cached = this.#caches.get(resource.storagePath)?.get(key);
+    if (cached === undefined || context.isDryRun) return undefined;
+    const state = { object: cached.object, value: { key, modRevision: cached.revision }, isNewest: false };
+    try {
+      return await this.#updateOnce(resource, place, state, change, context);
+    } catch (err) {
+      if (err instanceof StatusError) return undefined;
+      throw err;
+    }
+  }
+
   /** Undefined when somebody else wrote first. */
   async #updateOnce(
     resource: Resource,
     place: Place,
-    { object: old, value }: { object: ApiObject; value: StoredValue },
+    { object: old, value, isNewest = true }: State,
     change: Change,
     context: WriteContext,
   ): Promise<ApiObject | undefined> {
@@ -273,7 +304,8 @@ export class Registry {
         if (errors.length > 0) throw invalid(resource, place.name, errors);
         if (subresource === '') for (const warning of strategy.warnings?.(object) ?? []) context.warn(warning);
       }
-      if (context.isDryRun || isSameJson(object, old)) return object;
+      // that nothing is to change is true only of the newest state
+      if (context.isDryRun || isSameJson(object, old)) return isNewest ? object : undefined;
       if (isFinished(resource, object)) {
         const outcome = await this.#need.storage.delete(value.key, value.modRevision, context.signal);
         if (outcome.kind !== 'written') return undefined;
