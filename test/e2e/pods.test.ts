@@ -317,8 +317,13 @@ describeAsRoot('a pod', () => {
         };
         const asPod = (bearer: string): ReturnType<typeof runCommand> =>
           runCommand('kubectl', [
-            ...['--kubeconfig', '/dev/null', '--server', config.clusters[0]?.cluster.server ?? ''],
-            ...['--certificate-authority', caFile, '--token', bearer, 'auth', 'whoami', '-o', 'json'],
+            '--kubeconfig=/dev/null',
+            `--server=${config.clusters[0]?.cluster.server}`,
+            `--certificate-authority=${caFile}`,
+            `--token=${bearer}`,
+            'auth',
+            'whoami',
+            '--output=json',
           ]);
         const { stdout } = await asPod(token ?? '');
         expect(JSON.parse(stdout)).toMatchObject({
