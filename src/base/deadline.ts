@@ -1,6 +1,9 @@
 import type { Clock } from './clock.ts';
 import { DeadlineError } from './errors.ts';
 
+/** A reason made once: each abort without one would make an exception with its stack. */
+const over = new Error('the work is over');
+
 /**
  * Runs `work` with a signal that aborts with the parent or after `ms`, whichever comes first, and returns its result.
  * A work that ignores its signal is abandoned at the deadline: the promise rejects, the work goes on unobserved.
@@ -29,7 +32,7 @@ export async function withDeadline<T>(
   try {
     return await Promise.race([work(inner), timeout]);
   } finally {
-    late.abort();
+    late.abort(over);
     timeout.catch(() => {}); // the race is over: nobody else looks at it
   }
 }

@@ -44,6 +44,8 @@ export interface EventRecorderOptions {
   /** Events per second in the long run (`eventRecordQPS`); 0 or undefined is no limit. */
   qps?: number | undefined;
   burst?: number | undefined;
+  /** After a silence the first event waits for so long: what is to be done goes before what is to be told. Default 0. */
+  holdMs?: number | undefined;
   clock: Clock;
   log: Logger;
 }
@@ -99,6 +101,8 @@ export class EventRecorder implements EventSink {
       const event = this.#queue.shift();
       if (event === undefined) {
         await new Promise<void>((resolve) => (this.#wake = resolve));
+        const { holdMs = 0, clock } = this.#options;
+        if (holdMs > 0) await clock.sleep(holdMs, signal);
         continue;
       }
       await this.#write(event, signal);

@@ -67,6 +67,8 @@ export interface KubeletOptions {
 
 const objectWaitMs = 10_000;
 const relistPeriodMs = 1000;
+/** Pods start first, then the API is told how. */
+const eventHoldMs = 500;
 const nodeWaitMs = 20;
 
 /** Runs until `signal` aborts. Pods go on running. @throws when the machine or the configuration cannot carry a kubelet */
@@ -93,6 +95,7 @@ export async function runKubelet(
           host: nodeName,
           qps: config.eventRecordQps,
           burst: config.eventBurst,
+          holdMs: eventHoldMs,
           clock,
           log: log.child({ room: 'events' }),
         });

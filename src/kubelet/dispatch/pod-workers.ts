@@ -17,6 +17,9 @@ import {
   applyUpdate,
 } from './next-pod-state.ts';
 
+/** Made once: each abort without a reason would make an exception with its stack. */
+const wakeReason = new Error('the lane has work');
+
 export interface PodTurns {
   /** Brings a pod nearer to what it should be. `interrupt` aborts when the pod is to end meanwhile. */
   sync(pod: Pod, interrupt: AbortSignal, signal: AbortSignal): Promise<TurnOutcome>;
@@ -157,7 +160,7 @@ export class PodWorkers {
     while (!signal.aborted) {
       if (!lane.isDirty && delayMs !== undefined) {
         const woken = new AbortController();
-        lane.wake = () => woken.abort();
+        lane.wake = () => woken.abort(wakeReason);
         await clock.sleep(delayMs, AbortSignal.any([signal, woken.signal]));
         if (signal.aborted) return;
       }

@@ -4,6 +4,11 @@ import type { Action } from './create-context.ts';
 
 const { pki } = inNode;
 
+/**
+ * There is one of each, and nobody would start it again: who leads ends itself when the API server is away for 10 s.
+ */
+const alone = '--leader-elect=false';
+
 export const startApiServer: Action = {
   name: 'kube-apiserver',
   title: 'kube-apiserver',
@@ -47,7 +52,7 @@ export const startScheduler: Action = {
   run: async (context, signal) => {
     await controlPlaneNode(context).spawn(
       'kube-scheduler',
-      [...context.program, 'kube-scheduler', `--kubeconfig=${inNode.schedulerKubeconfig}`],
+      [...context.program, 'kube-scheduler', `--kubeconfig=${inNode.schedulerKubeconfig}`, alone],
       signal,
     );
   },
@@ -64,6 +69,7 @@ export const startControllerManager: Action = {
         ...context.program,
         'kube-controller-manager',
         `--kubeconfig=${inNode.controllerManagerKubeconfig}`,
+        alone,
         `--root-ca-file=${pki}/ca.crt`,
         `--service-account-private-key-file=${pki}/sa.key`,
         `--service-cluster-ip-range=${context.plan.serviceSubnet}`,
