@@ -67,6 +67,10 @@ async function bundle(dist: string): Promise<void> {
     mainFields: ['module', 'main'],
     sourcemap: true,
     sourcesContent: false,
+    // V8 keeps the text of what runs: without comments and indents that is 3 MB less. Names stay, for stack traces.
+    minifyWhitespace: true,
+    minifySyntax: true,
+    legalComments: 'none',
     logLevel: 'warning',
     absWorkingDir: root,
   } satisfies BuildOptions;

@@ -171,7 +171,7 @@ const unitMs: Record<string, number> = { ns: 1e-6, us: 1e-3, µs: 1e-3, ms: 1, s
 
 /** Go's duration strings: `1h30m`, `0s`, `0`. Undefined for anything else. */
 export function parseDurationMs(text: string): number | undefined {
-  const match = /^([+-]?)((?:\d+(?:\.\d*)?(?:ns|us|µs|ms|s|m|h))+|0)$/.exec(text.trim());
+  const match = /^([+-]?)((?:\d+(?:\.\d*)?(?:ns|us|\u00b5s|ms|s|m|h))+|0)$/.exec(text.trim());
   if (match === null) return undefined;
   let ms = 0;
   for (const [, amount, unit] of (match[2] ?? '').matchAll(/(\d+(?:\.\d*)?)([a-zµ]+)/g)) {
