@@ -49,7 +49,7 @@ export interface ObjectStore<T> {
 const retryInitialMs = 800;
 const retryMaxMs = 30_000;
 /** A watch that lived this long shows that the server is well: the back-off starts over. */
-const quietMs = 120_000;
+const quietMs = 10_000;
 /** Handlers called in one go after a list, before the event loop gets a turn. */
 const handlersPerTurn = 200;
 

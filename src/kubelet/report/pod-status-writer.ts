@@ -33,6 +33,8 @@ export class PodStatusWriter {
   readonly #statuses = new Map<string, PodStatus>();
   /** What the API answered to our last write, until the watch has caught up. */
   readonly #answers = new Map<string, Pod>();
+  /** Pods that wait for another try. */
+  readonly #retrying = new Set<string>();
   readonly #backoff = new Backoff({ initialMs: 200, maxMs: 10_000, jitter: 0.5 });
   readonly #runner: KeyedRunner;
   #signal: AbortSignal = AbortSignal.abort();
@@ -108,7 +110,12 @@ export class PodStatusWriter {
       }
       const delayMs = this.#backoff.next(uid, clock.nowMs());
       log.warn({ err, uid, pod: podKey(copy), delayMs }, 'cannot write pod status, will retry');
-      void clock.sleep(delayMs, signal).then(() => this.mark(uid)); // never rejects
+      if (this.#retrying.has(uid)) return; // however often it is marked meanwhile
+      this.#retrying.add(uid);
+      void clock.sleep(delayMs, signal).then(() => {
+        this.#retrying.delete(uid);
+        this.mark(uid);
+      }); // never rejects
     }
   }
 
