@@ -129,10 +129,11 @@ export class Housekeeping {
 
   /** Drops what has ended of one pod. Each pod by itself: one whose removal hangs holds up no other. */
   async #collect(uid: string): Promise<void> {
-    const { observe, clock, cri, log, store } = this.#need;
+    const { observe, clock, cri, log, store, workers } = this.#need;
     const signal = this.#signal;
     const pod = observe.get(uid);
-    if (pod === undefined || !store.isComplete || signal.aborted) return;
+    // a turn in progress may still need what looks like garbage; it ends with a change, or the next round comes
+    if (pod === undefined || !store.isComplete || workers.isBusy(uid) || signal.aborted) return;
     const garbage = selectGarbage({
       pods: [pod],
       mayRemoveAll: (one) => this.#mayRemove(one),

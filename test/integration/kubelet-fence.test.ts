@@ -115,6 +115,7 @@ describe('a sandbox that is lost', () => {
       () => t.api.pod('web')?.status?.podIP === '10.88.0.3' && t.container('web', 'web')?.ready === true,
     );
     expect(t.container('web', 'web')?.restartCount).toBeGreaterThanOrEqual(1);
-    expect(t.api.eventsOf('web')).toContain('SandboxChanged: Pod sandbox changed, it will be killed and re-created.');
+    const changed = 'SandboxChanged: Pod sandbox changed, it will be killed and re-created.';
+    await t.until('its event', () => t.api.eventsOf('web').includes(changed));
   });
 });

@@ -83,7 +83,7 @@ describe('a pod from the API', () => {
       status: 'False',
       reason: 'PodCompleted',
     });
-    expect(t.api.eventsOf('web')).toContain('Killing: Stopping container web');
+    await t.until('its event', () => t.api.eventsOf('web').includes('Killing: Stopping container web'));
     await t.until('its sandbox to be collected', () => t.cri.sandboxesOfPod('web').length === 0);
   });
 
@@ -178,9 +178,8 @@ describe('a container that crashes', () => {
       lastState: { terminated: { exitCode: 1, reason: 'Error' } },
     });
     expect(t.api.pod('web')?.status?.phase).toBe('Running');
-    expect(t.api.eventsOf('web')).toContain(
-      `BackOff: Back-off restarting failed container web in pod web_default(${uid})`,
-    );
+    const backOff = `BackOff: Back-off restarting failed container web in pod web_default(${uid})`;
+    await t.until('its event', () => t.api.eventsOf('web').includes(backOff));
   });
 });
 

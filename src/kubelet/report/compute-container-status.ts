@@ -37,6 +37,9 @@ export function computeContainerStatus(input: ContainerStatusInput): ContainerSt
   let state = stateOf(input, latest, old);
   let lastState: ContainerState = {};
   if (previous !== undefined) lastState = terminatedState(input, previous);
+  // the instance before may be collected already: then what was said of it still stands
+  else if (isOfOther(old, latest, input) && old?.state?.terminated !== undefined)
+    lastState = { terminated: old.state.terminated };
   else if (old?.lastState?.terminated !== undefined && restartCount > 0) lastState = old.lastState;
   // What could not be started again shows why; how it ended becomes its last state.
   if (failure !== undefined && state.running === undefined) {
@@ -69,6 +72,15 @@ export function computeContainerStatus(input: ContainerStatusInput): ContainerSt
         }),
     ...volumeMountsOf(container),
   };
+}
+
+/** Whether the old status was about an earlier instance. */
+function isOfOther(
+  old: ContainerStatus | undefined,
+  { id }: ObservedContainer,
+  { runtimeName }: ContainerStatusInput,
+): boolean {
+  return old?.containerID !== undefined && old.containerID !== containerIdUrl(runtimeName, id);
 }
 
 function statusWithoutInstance(input: ContainerStatusInput): ContainerStatus {

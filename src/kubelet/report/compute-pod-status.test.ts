@@ -242,6 +242,16 @@ describe('computePodStatus: containers', () => {
     });
   });
 
+  it('the instance before is the last state, even when it was collected meanwhile', () => {
+    const old = statusOf({ observed: testObserved([exited('web', 3)]) });
+    const observed = testObserved([exited('web', 0, { attempt: 1 })]);
+    expect(statusOf({ observed, old }).containerStatuses?.[0]).toMatchObject({
+      restartCount: 1,
+      state: { terminated: { exitCode: 0 } },
+      lastState: { terminated: { exitCode: 3, containerID: 'containerd://web-0' } },
+    });
+  });
+
   it('an ended container shows how it ended until a start is refused', () => {
     const observed = testObserved([exited('web', 1)]);
     expect(statusOf({ observed }).containerStatuses?.[0]?.state).toMatchObject({ terminated: { exitCode: 1 } });
