@@ -16,7 +16,14 @@ describe('a pod from the API', () => {
     await t.start();
     t.cri.images.remove('web:1');
     t.cri.images.publish('web:1', { sizeBytes: 4321 });
+    // Steps that follow fast are told at once: this one is held up at its sandbox, then at its image.
+    const sandbox = t.cri.hang('RunPodSandbox');
+    const pull = t.cri.hang('PullImage');
     const pod = t.api.addPod(apiPod('web'), nodeName);
+    await t.until('its first status', () => t.api.podPatches.length === 1);
+    sandbox.release();
+    await t.until('its status with a sandbox', () => t.api.podPatches.length === 2);
+    pull.release();
     const ready = await t.untilReady('web');
 
     expect(t.api.podPatches[0]?.status).toMatchObject({

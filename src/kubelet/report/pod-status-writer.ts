@@ -28,11 +28,16 @@ interface PodStatusWriterNeed {
   log: Logger;
 }
 
+/** Starting a pod of which the image is there takes about as long. */
+const pendingHoldMs = 250;
+
 export class PodStatusWriter {
   readonly #need: PodStatusWriterNeed;
   readonly #statuses = new Map<string, PodStatus>();
   /** What the API answered to our last write, until the watch has caught up. */
   readonly #answers = new Map<string, Pod>();
+  /** Pending pods whose status is told in a moment. */
+  readonly #held = new Set<string>();
   /** Pods that wait for another try. */
   readonly #retrying = new Set<string>();
   readonly #backoff = new Backoff({ initialMs: 200, maxMs: 10_000, jitter: 0.5 });
@@ -50,7 +55,18 @@ export class PodStatusWriter {
 
   set(uid: string, status: PodStatus): void {
     this.#statuses.set(uid, status);
-    this.mark(uid);
+    if (status.phase === 'Pending') this.#markSoon(uid);
+    else this.mark(uid);
+  }
+
+  /** A pod that is about to start says so once, and not each step of the way: most run before the hold is over. */
+  #markSoon(uid: string): void {
+    if (this.#held.has(uid)) return;
+    this.#held.add(uid);
+    void this.#need.clock.sleep(pendingHoldMs, this.#signal).then(() => {
+      this.#held.delete(uid);
+      this.mark(uid);
+    }); // never rejects
   }
 
   /** Something that the writer looks at has changed: the API's copy, or whether the pod is finished. */
