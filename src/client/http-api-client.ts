@@ -84,8 +84,8 @@ export class HttpApiClient implements ApiClient {
     this.#limit = qps === undefined || qps <= 0 ? undefined : new TokenBucket({ qps, burst, clock });
   }
 
-  /** A client on the same connection with a rate limit of its own. Closing one closes both. */
-  withLimit(qps: number, burst: number): HttpApiClient {
+  /** A client on the same connection with a rate limit of its own, or none. Closing one closes both. */
+  withLimit(qps?: number, burst?: number): HttpApiClient {
     const connection = { credentials: this.#credentials, transport: this.#transport };
     return new HttpApiClient({ ...this.#options, qps, burst }, connection);
   }

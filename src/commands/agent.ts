@@ -7,7 +7,7 @@ import { HttpApiClient } from '../client/http-api-client.ts';
 import { loadKubeconfig } from '../client/kubeconfig.ts';
 import { loadKubeletConfig, parseKubeletFlags } from '../kubelet/config.ts';
 import { runKubelet } from '../kubelet/kubelet.ts';
-import { configFiles, openApi } from './kubelet.ts';
+import { configFiles, openApi, withoutLimit } from './kubelet.ts';
 import { loadProxyConfig, runProxy } from './kube-proxy.ts';
 
 const proxyFlag = 'proxy-config';
@@ -39,7 +39,13 @@ export async function run(args: readonly string[]): Promise<void> {
   await runTogether(signal, [
     (s) =>
       runKubelet(
-        { config, api, clock: systemClock, log: createLogger({ name: 'kubelet', verbosity: config.verbosity }) },
+        {
+          config,
+          api,
+          sideApi: withoutLimit(api),
+          clock: systemClock,
+          log: createLogger({ name: 'kubelet', verbosity: config.verbosity }),
+        },
         s,
       ),
     (s) =>

@@ -20,7 +20,8 @@ export async function run(args: readonly string[]): Promise<void> {
   const config = await loadKubeletConfig(parsed, configFiles);
   const signal = stopSignal();
   const log = createLogger({ name: 'kubelet', verbosity: config.verbosity });
-  await runKubelet({ config, api: await openApi(config), clock: systemClock, log }, signal);
+  const api = await openApi(config);
+  await runKubelet({ config, api, sideApi: withoutLimit(api), clock: systemClock, log }, signal);
 }
 
 /** The kubelet's client of the API server; undefined without a kubeconfig. */
@@ -34,6 +35,9 @@ export async function openApi(config: KubeletConfig): Promise<HttpApiClient | un
     burst: config.kubeApiBurst,
   });
 }
+
+/** The same connection without the limit on requests: who uses it keeps his own measure. */
+export const withoutLimit = (api: HttpApiClient | undefined): HttpApiClient | undefined => api?.withLimit();
 
 export const configFiles: ConfigFiles = {
   readFile: async (path) => {

@@ -59,6 +59,8 @@ export interface KubeletOptions {
   config: KubeletConfig;
   /** Undefined: standalone, static pods only. */
   api: ApiClient | undefined;
+  /** For heartbeats and events, which must neither wait for the pods' requests nor hold them up; default `api`. */
+  sideApi?: ApiClient | undefined;
   /** Other places than a node's usual ones. */
   places?: Partial<MachinePlaces>;
   clock: Clock;
@@ -73,7 +75,7 @@ const nodeWaitMs = 20;
 
 /** Runs until `signal` aborts. Pods go on running. @throws when the machine or the configuration cannot carry a kubelet */
 export async function runKubelet(
-  { config, api: client, places = {}, clock, log }: KubeletOptions,
+  { config, api: client, sideApi = client, places = {}, clock, log }: KubeletOptions,
   signal: AbortSignal,
 ): Promise<void> {
   const startedMs = clock.nowMs();
@@ -87,10 +89,10 @@ export async function runKubelet(
 
   // ---- what is said
   const recorder =
-    client === undefined
+    sideApi === undefined
       ? undefined
       : new EventRecorder({
-          client,
+          client: sideApi,
           component: 'kubelet',
           host: nodeName,
           qps: config.eventRecordQps,
@@ -295,7 +297,7 @@ export async function runKubelet(
     log: room('report'),
   });
   const nodeReporter: NodeReporter = new NodeReporter({
-    api: client,
+    api: sideApi,
     nodeName,
     config,
     host,
@@ -575,7 +577,7 @@ export async function runKubelet(
           known?.node,
           recorder,
           new NodeLease({
-            api: client,
+            api: sideApi ?? client,
             nodeName,
             durationSeconds: config.nodeLeaseDurationSeconds,
             clock,
