@@ -10,7 +10,7 @@ import type { PodState, TurnOutcome } from './dispatch/next-pod-state.ts';
 import type { PodTurns } from './dispatch/pod-workers.ts';
 import { computePodActions } from './execute/compute-pod-actions.ts';
 import type { MountedVolume } from './support/volumes/volumes.ts';
-import type { PodRuntime } from './execute/pod-runtime.ts';
+import type { ExecuteOutcome, PodRuntime } from './execute/pod-runtime.ts';
 import {
   type ObservedPod,
   type PodEvents,
@@ -37,6 +37,12 @@ interface PodSyncNeed {
   observe: {
     get(uid: string): ObservedPod | undefined;
     inspect(uid: string, signal: AbortSignal): Promise<ObservedPod | undefined>;
+    inspectStarted(
+      uid: string,
+      sandboxId: string,
+      containerIds: readonly string[],
+      signal: AbortSignal,
+    ): Promise<ObservedPod | undefined>;
     /** Expect a change of the pod soon: look more often for a while. */
     lookClosely(uid: string): void;
   };
@@ -122,13 +128,24 @@ export class PodSync implements PodTurns {
     if (actions.length === 0) return { kind: 'done' };
     const outcome = await this.#need.runtime.execute(pod, observe.get(uid), actions, interrupt, signal);
     this.#noteFailures(uid, outcome.failures, outcome.started);
-    const after = outcome.didAnything ? await observe.inspect(uid, signal) : observe.get(uid);
+    const after = await this.#lookAfter(uid, outcome, signal);
     if (after !== undefined) await this.#need.readMessages(pod, after, signal);
     this.#report(pod, after, false);
     if (outcome.didAnything && isShortLived(pod, after)) observe.lookClosely(uid);
     if (outcome.error === undefined) return { kind: 'done' };
     const untilMs = outcome.retryAtMs === undefined ? undefined : outcome.retryAtMs - this.#need.clock.nowMs();
     return { kind: 'failed', message: describeError(outcome.error), untilMs };
+  }
+
+  async #lookAfter(
+    uid: string,
+    { didAnything, onlyStarted }: ExecuteOutcome,
+    signal: AbortSignal,
+  ): Promise<ObservedPod | undefined> {
+    const { observe } = this.#need;
+    if (!didAnything) return observe.get(uid);
+    if (onlyStarted === undefined) return await observe.inspect(uid, signal);
+    return await observe.inspectStarted(uid, onlyStarted.sandboxId, onlyStarted.containerIds, signal);
   }
 
   /** What must be there before any container: objects, cgroup, directories, volumes. */

@@ -75,6 +75,8 @@ export interface ExecuteOutcome {
   failures: ReadonlyMap<string, StartFailure>;
   /** Containers that were started: their old failures are history. */
   started: readonly string[];
+  /** When nothing else was done than starting containers in a sandbox: that sandbox and their ids. */
+  onlyStarted: { sandboxId: string; containerIds: readonly string[] } | undefined;
   /** The first failure that the pod as a whole should be retried for. */
   error: Error | undefined;
   /** Earliest wall-clock time at which a back-off ends; undefined without one. */
@@ -128,6 +130,9 @@ class Turn {
   #sandboxConfig: PodSandboxConfig | undefined;
   readonly #failures = new Map<string, StartFailure>();
   readonly #started: string[] = [];
+  readonly #startedIds: string[] = [];
+  /** Containers were ended or removed, too. */
+  #didMore = false;
   #error: Error | undefined;
   #retryAtMs: number | undefined;
   #didAnything = false;
@@ -152,9 +157,17 @@ class Turn {
       didAnything: this.#didAnything,
       failures: this.#failures,
       started: this.#started,
+      onlyStarted: this.#onlyStarted(),
       error: this.#error,
       retryAtMs: this.#retryAtMs,
     };
+  }
+
+  #onlyStarted(): ExecuteOutcome['onlyStarted'] {
+    const sandboxId = this.#sandbox?.id;
+    if (this.#didMore || this.#failures.size > 0 || sandboxId === undefined || this.#startedIds.length === 0)
+      return undefined;
+    return { sandboxId, containerIds: this.#startedIds };
   }
 
   async run(actions: readonly PodAction[], signal: AbortSignal): Promise<void> {
@@ -190,6 +203,7 @@ class Turn {
     }
     this.#sandbox = undefined;
     this.#didAnything = true;
+    this.#didMore = true;
     try {
       if (this.#observed !== undefined) await this.#killer.killPod(this.#pod, this.#observed, undefined, signal);
     } catch (err) {
@@ -200,6 +214,7 @@ class Turn {
 
   async #killContainer(action: Extract<PodAction, { kind: 'kill-container' }>, signal: AbortSignal): Promise<void> {
     this.#didAnything = true;
+    this.#didMore = true;
     try {
       await this.#killer.killContainer(this.#pod, this.#observed, action, signal);
     } catch (err) {
@@ -209,6 +224,7 @@ class Turn {
 
   async #removeContainer(action: Extract<PodAction, { kind: 'remove-container' }>, signal: AbortSignal): Promise<void> {
     this.#didAnything = true;
+    this.#didMore = true;
     try {
       await this.#need.cri.removeContainer(action.containerId, signal);
       const logPath = this.#observed?.containers.find(({ id }) => id === action.containerId)?.logPath;
@@ -340,6 +356,7 @@ class Turn {
       return fail('RunContainerError', rpcDetails(err));
     }
     events.container(pod, kind, name, 'Normal', 'Started', 'Container started');
+    this.#startedIds.push(id);
     await this.#linkLog(container, id, restartCount);
     return await this.#postStart(container, id, sandbox.ip, signal);
   }

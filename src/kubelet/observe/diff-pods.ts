@@ -5,8 +5,8 @@ import type { ObservedContainer, ObservedPod } from '../pod-model.ts';
 
 /** Per pod uid: every sandbox and container with its state, in one comparable text. */
 export function podSignatures(
-  sandboxes: readonly CriSandbox[],
-  containers: readonly CriContainer[],
+  sandboxes: ReadonlyArray<Pick<CriSandbox, 'id' | 'podUid' | 'isReady'>>,
+  containers: ReadonlyArray<Pick<CriContainer, 'id' | 'podUid' | 'state'>>,
 ): Map<string, string> {
   const parts = new Map<string, string[]>();
   const add = (uid: string, part: string): void => {
@@ -17,6 +17,12 @@ export function podSignatures(
   for (const { id, podUid, isReady } of sandboxes) add(podUid, `${id}${isReady ? '+' : '-'}`);
   for (const { id, podUid, state } of containers) add(podUid, `${id}${state}`);
   return new Map([...parts].map(([uid, list]) => [uid, list.toSorted().join(' ')]));
+}
+
+/** What a listing would say of a pod that is as its picture shows it. */
+export function pictureSignature({ uid, sandboxes, containers }: ObservedPod): string {
+  const ofPod = <T extends object>(item: T): T & { podUid: string } => ({ ...item, podUid: uid });
+  return podSignatures(sandboxes.map(ofPod), containers.map(ofPod)).get(uid) ?? '';
 }
 
 /** The pods whose listing differs from what was seen before, and those that are gone. */

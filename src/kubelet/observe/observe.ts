@@ -14,7 +14,7 @@ import { KeyedRunner } from '../../base/keyed-runner.ts';
 import type { Logger } from '../../base/logger.ts';
 import { aborted, runTogether } from '../../base/run-together.ts';
 import type { ObservedContainer, ObservedPod } from '../pod-model.ts';
-import { diffPods, makeObservedPod, podSignatures } from './diff-pods.ts';
+import { diffPods, makeObservedPod, pictureSignature, podSignatures } from './diff-pods.ts';
 
 interface ObserveNeed {
   cri: Pick<Cri, 'listPodSandboxes' | 'listContainers' | 'podSandboxStatus' | 'containerStatus' | 'containerEvents'>;
@@ -115,6 +115,31 @@ export class Observe {
       this.#seen.set(uid, signature);
       this.#need.onChange(uid);
     }
+    return pod;
+  }
+
+  /**
+   * Looks only at containers that were started just now, in a sandbox that the picture has; all else stays as it was
+   * seen, and the next listing tells if that has changed. Falls back to a whole look.
+   */
+  async inspectStarted(
+    uid: string,
+    sandboxId: string,
+    containerIds: readonly string[],
+    signal: AbortSignal,
+  ): Promise<ObservedPod | undefined> {
+    const { cri, clock } = this.#need;
+    const observedMs = clock.monotonicMs();
+    const statuses = await Promise.all(containerIds.map((id) => unlessGone(cri.containerStatus(id, signal))));
+    const started = statuses.flatMap((status) => (status === undefined ? [] : [{ ...status, sandboxId }]));
+    const before = this.#pods.get(uid);
+    const isKnown = before?.sandboxes[0]?.id === sandboxId && before.observedMs <= observedMs;
+    if (!isKnown || started.length < containerIds.length) return await this.inspect(uid, signal);
+    const others = before.containers.filter(({ id }) => !containerIds.includes(id));
+    const pod = makeObservedPod(uid, before.sandboxes, [...started, ...others], before, observedMs);
+    this.#pods.set(uid, pod);
+    this.#seen.set(uid, pictureSignature(pod));
+    this.#need.onChange(uid);
     return pod;
   }
 
