@@ -54,12 +54,13 @@ export class PodStatusWriter {
   }
 
   set(uid: string, status: PodStatus): void {
+    const isFirst = !this.#statuses.has(uid);
     this.#statuses.set(uid, status);
-    if (status.phase === 'Pending') this.#markSoon(uid);
+    if (status.phase === 'Pending' && !isFirst) this.#markSoon(uid);
     else this.mark(uid);
   }
 
-  /** A pod that is about to start says so once, and not each step of the way: most run before the hold is over. */
+  /** A pod that is about to start says so, but not each step of the way: most run before the hold is over. */
   #markSoon(uid: string): void {
     if (this.#held.has(uid)) return;
     this.#held.add(uid);
