@@ -28,6 +28,7 @@ import { podGraceSeconds } from './execute/compute-grace.ts';
 import { decideSandbox } from './execute/compute-pod-actions.ts';
 import { CrashBackoff } from './execute/crash-backoff.ts';
 import { PodRuntime } from './execute/pod-runtime.ts';
+import { StartPacer, paceFor } from './execute/start-pacer.ts';
 import { decideInitRestart, decideRestart } from './execute/restart-policy.ts';
 import { nodeEvents, podEvents, podTarget } from './events.ts';
 import { KubeletApi } from './kubelet-api.ts';
@@ -395,6 +396,7 @@ export async function runKubelet(
       const uid = uidOf(pod);
       report(pod, observe.noteSandbox(uid, sandbox), { failures: sync.failures(uid), isEnding: false });
     },
+    pacer: new StartPacer(paceFor(facts.cpuCount), clock),
     crashBackoff: new CrashBackoff(clock, config.crashLoopBackOffMaxMs),
     events,
     phases: timeline,

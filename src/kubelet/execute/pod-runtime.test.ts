@@ -101,6 +101,7 @@ beforeEach(async () => {
       });
     },
     onSandboxReady: (_, { id }) => calls.push(`ready ${id}`),
+    pacer: { run: (_stage, work) => work() },
     crashBackoff: new CrashBackoff(clock, 300_000),
     events: {
       pod: (_, type, reason, message) => calls.push(`${type} ${reason}: ${message}`),

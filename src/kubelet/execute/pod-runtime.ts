@@ -28,6 +28,7 @@ import { ContainerKiller } from './container-kill.ts';
 import { type ContainerParts, type SandboxParts, makeContainerConfig, makeSandboxConfig } from './container-config.ts';
 import type { CrashBackoff } from './crash-backoff.ts';
 import { runHook } from './hooks.ts';
+import type { StartPacer } from './start-pacer.ts';
 import { annotations, containerLogLink, containerLogPath, podLogDirectory, restartCountFromLogs } from './pod-names.ts';
 
 export type ImageOutcome =
@@ -59,6 +60,8 @@ export interface PodRuntimeNeed {
   ): Promise<ContainerParts>;
   /** Told at once when a pod's sandbox is up, before images are pulled. */
   onSandboxReady(pod: Pod, sandbox: CriSandboxStatus): void;
+  /** Whose turn it is at the runtime, when many pods start at once. */
+  pacer: Pick<StartPacer, 'run'>;
   crashBackoff: CrashBackoff;
   events: PodEvents;
   phases: PodPhases;
@@ -239,17 +242,19 @@ class Turn {
   }
 
   async #createSandbox(attempt: number, signal: AbortSignal): Promise<void> {
-    const { cri, events, phases, podLogsDir } = this.#need;
+    const { cri, events, pacer, phases, podLogsDir } = this.#need;
     this.#didAnything = true;
     try {
       const parts = await this.#need.sandboxParts(this.#pod, signal);
       const config = makeSandboxConfig(this.#pod, attempt, podLogsDir, parts);
       await mkdir(podLogDirectory(podLogsDir, this.#pod), { recursive: true, mode: 0o755 });
       this.#sandboxConfig = config;
-      const id = await phases.span(this.#pod, 'sandbox', () => cri.runPodSandbox(config, parts.runtimeHandler, signal));
+      const run = (): Promise<string> => cri.runPodSandbox(config, parts.runtimeHandler, signal);
+      const id = await pacer.run('begin', () => phases.span(this.#pod, 'sandbox', run), this.#interrupt);
       await this.#readSandbox(id, signal);
     } catch (err) {
       if (err instanceof TurnEnded) throw err;
+      this.#interrupt.throwIfAborted(); // nobody waits for it any more
       events.pod(this.#pod, 'Warning', 'FailedCreatePodSandBox', `Failed to create pod sandbox: ${runtimeText(err)}`);
       throw new TurnEnded('cannot create the sandbox', { cause: this.#note(err) });
     }
@@ -282,7 +287,7 @@ class Turn {
   }
 
   async #tryStart(container: PodContainer, signal: AbortSignal): Promise<StartFailure | undefined> {
-    const { cri, events, phases, crashBackoff } = this.#need;
+    const { cri, events, pacer, phases, crashBackoff } = this.#need;
     const pod = this.#pod;
     const { kind, spec } = container;
     const { name } = spec;
@@ -339,18 +344,18 @@ class Turn {
     let id: string;
     try {
       const config = makeContainerConfig(pod, container, { imageId: image.image.id, restartCount }, parts);
-      id = await phases.span(pod, `create ${name}`, () =>
-        cri.createContainer(sandbox.id, config, sandboxConfig, signal),
-      );
+      const create = (): Promise<string> => cri.createContainer(sandbox.id, config, sandboxConfig, signal);
+      id = await pacer.run('continue', () => phases.span(pod, `create ${name}`, create), this.#interrupt);
     } catch (err) {
       await parts.cleanup();
-      signal.throwIfAborted();
+      this.#interrupt.throwIfAborted();
       return fail('CreateContainerError', rpcDetails(err));
     }
     events.container(pod, kind, name, 'Normal', 'Created', 'Container created');
 
     try {
-      await phases.span(pod, `start ${name}`, () => cri.startContainer(id, signal));
+      const run = (): Promise<void> => cri.startContainer(id, signal);
+      await pacer.run('continue', () => phases.span(pod, `start ${name}`, run), signal);
     } catch (err) {
       signal.throwIfAborted();
       return fail('RunContainerError', rpcDetails(err));
