@@ -28,28 +28,63 @@ describe('diffPodStatus', () => {
       name: 'only changed conditions',
       api: {
         conditions: [
-          { type: 'A', status: 'True' },
-          { type: 'B', status: 'True' },
+          { type: 'Initialized', status: 'True' },
+          { type: 'Ready', status: 'True' },
         ],
       },
       ours: {
         conditions: [
-          { type: 'A', status: 'True' },
-          { type: 'B', status: 'False', reason: 'R' },
+          { type: 'Initialized', status: 'True' },
+          { type: 'Ready', status: 'False', reason: 'R' },
         ],
       },
-      want: { conditions: [{ type: 'B', status: 'False', reason: 'R' }] },
+      want: { conditions: [{ type: 'Ready', status: 'False', reason: 'R' }] },
     },
     {
       name: 'a reason that is gone is taken back',
-      api: { conditions: [{ type: 'A', status: 'False', reason: 'R', message: 'M' }] },
-      ours: { conditions: [{ type: 'A', status: 'True' }] },
-      want: { conditions: [{ type: 'A', status: 'True', reason: null, message: null }] },
+      api: { conditions: [{ type: 'Initialized', status: 'False', reason: 'R', message: 'M' }] },
+      ours: { conditions: [{ type: 'Initialized', status: 'True' }] },
+      want: { conditions: [{ type: 'Initialized', status: 'True', reason: null, message: null }] },
     },
     {
       name: 'conditions of others are left alone',
       api: { conditions: [{ type: 'theirs', status: 'True' }] },
       ours: { conditions: [] },
+      want: undefined,
+    },
+    {
+      name: 'what we know of the conditions of others is no news, however old it is',
+      api: { conditions: [{ type: 'gate', status: 'True' }] },
+      ours: { conditions: [{ type: 'gate', status: 'False' }] },
+      want: undefined,
+    },
+    {
+      name: 'a condition of ours that is no longer told is taken back',
+      api: {
+        conditions: [
+          { type: 'PodScheduled', status: 'True' },
+          { type: 'gate', status: 'True' },
+        ],
+      },
+      ours: { phase: 'Failed' },
+      want: { phase: 'Failed', conditions: [{ $patch: 'delete', type: 'PodScheduled' }] },
+    },
+    {
+      name: 'a disruption is told together with the end',
+      api: { phase: 'Running' },
+      ours: { phase: 'Failed', conditions: [{ type: 'DisruptionTarget', status: 'True' }] },
+      want: { phase: 'Failed', conditions: [{ type: 'DisruptionTarget', status: 'True' }] },
+    },
+    {
+      name: 'a disruption is not told of a pod that is not over',
+      api: { phase: 'Running' },
+      ours: { phase: 'Running', conditions: [{ type: 'DisruptionTarget', status: 'True' }] },
+      want: undefined,
+    },
+    {
+      name: 'a disruption is not told of a pod that was over before',
+      api: { phase: 'Failed' },
+      ours: { phase: 'Failed', conditions: [{ type: 'DisruptionTarget', status: 'True' }] },
       want: undefined,
     },
     { name: 'fields of others are left alone', api: { nominatedNodeName: 'n' }, ours: {}, want: undefined },

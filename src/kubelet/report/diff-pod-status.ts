@@ -12,6 +12,21 @@ const foreignFields = new Set<keyof PodStatus>([
   'resize',
 ]);
 
+/** Conditions that only the kubelet writes: one that is no longer told is taken back. */
+const ownConditions = new Set([
+  'PodReadyToStartContainers',
+  'Initialized',
+  'Ready',
+  'ContainersReady',
+  'PodScheduled',
+  'PodResizePending',
+  'PodResizeInProgress',
+  'AllContainersRestarting',
+]);
+
+/** Shared with those who evict through the API: told in one breath with the end that it explains, or never. */
+const disruptionTarget = 'DisruptionTarget';
+
 /** Lists that the API merges by key: a changed one is replaced whole. */
 const keyedLists = new Set(['podIPs', 'hostIPs']);
 
@@ -24,7 +39,11 @@ export function diffPodStatus(api: PodStatus, ours: PodStatus): Record<string, u
     const before: unknown = api[field];
     const after: unknown = ours[field];
     if (field === 'conditions') {
-      const changed = changedConditions(api.conditions ?? [], ours.conditions ?? []);
+      const isEndTold = isTerminalPhase(ours.phase) && !isTerminalPhase(api.phase);
+      const told = (ours.conditions ?? []).filter(
+        ({ type }) => ownConditions.has(type) || (type === disruptionTarget && isEndTold),
+      );
+      const changed = changedConditions(api.conditions ?? [], told);
       if (changed.length > 0) patch[field] = changed;
     } else if (!isDeepStrictEqual(withoutEmpty(before), withoutEmpty(after))) {
       if (after === undefined) patch[field] = null;
@@ -38,12 +57,18 @@ export function diffPodStatus(api: PodStatus, ours: PodStatus): Record<string, u
   return Object.keys(patch).length === 0 ? undefined : patch;
 }
 
-/** Conditions merge by type: those that are new or differ in more than a time. */
+/**
+ * Conditions merge by type: those that are new or differ in more than a time, and those of ours that are gone. What
+ * others have written meanwhile is newer than what we know of it, and is left alone.
+ */
 function changedConditions(
   before: readonly PodCondition[],
   after: readonly PodCondition[],
 ): Array<Record<string, unknown>> {
-  return after.flatMap((condition) => {
+  const gone = before
+    .filter(({ type }) => ownConditions.has(type) && !after.some((condition) => condition.type === type))
+    .map(({ type }) => ({ $patch: 'delete', type }));
+  const changed = after.flatMap((condition) => {
     const old = before.find(({ type }) => type === condition.type);
     if (old === undefined) return [{ ...condition }];
     if (
@@ -63,6 +88,7 @@ function changedConditions(
       },
     ];
   });
+  return [...changed, ...gone];
 }
 
 /** Servers print or omit empty objects as they like: `{}`, `[]`, `null` and absence are the same here. */
@@ -90,7 +116,7 @@ export function releaseStatus(api: PodStatus, ours: PodStatus, couldHaveRunningC
       ...(api.message === undefined ? {} : { message: api.message }),
       ...(ours.conditions === undefined
         ? {}
-        : { conditions: ours.conditions.filter(({ type }) => type !== 'DisruptionTarget') }),
+        : { conditions: ours.conditions.filter(({ type }) => type !== disruptionTarget) }),
     };
   }
   const reason = ours.phase === 'Succeeded' ? 'PodCompleted' : 'PodFailed';
