@@ -21,6 +21,7 @@ import { ApiSource } from './desired/api-source.ts';
 import { FileSource } from './desired/file-source.ts';
 import { MirrorPods } from './desired/mirror-pods.ts';
 import { PodStore } from './desired/pod-store.ts';
+import { ActiveDeadlines, deadlineExceeded } from './dispatch/active-deadlines.ts';
 import { PodIntake } from './dispatch/pod-intake.ts';
 import { refuseUnsupported } from './dispatch/refuse-unsupported.ts';
 import { PodWorkers } from './dispatch/pod-workers.ts';
@@ -38,9 +39,18 @@ import { Housekeeping } from './housekeeping.ts';
 import { Observe } from './observe/observe.ts';
 import { RuntimeStatus } from './observe/runtime-status.ts';
 import { PodParts } from './pod-parts.ts';
-import { type PodSource, isRunning, isStaticPod, podKey, uidOf } from './pod-model.ts';
+import {
+  type PodContainer,
+  type PodSource,
+  isRunning,
+  isStaticPod,
+  isTerminalPhase,
+  podKey,
+  uidOf,
+} from './pod-model.ts';
 import { PodSync, type ReportOptions } from './pod-sync.ts';
 import { computePodStatus } from './report/compute-pod-status.ts';
+import { closePodStatus, findIllegalTransition, withDisruption } from './report/guard-pod-status.ts';
 import { NodeLease } from './report/node-lease.ts';
 import { NodeReporter } from './report/node-reporter.ts';
 import { PodStatusWriter } from './report/pod-status-writer.ts';
@@ -333,29 +343,48 @@ export async function runKubelet(
       .map(({ address }) => address);
     return ips.length > 0 ? ips : [...config.nodeIps.ips];
   };
-  const report = (pod: Pod, observed: ReturnType<Observe['get']>, { failures, isEnding, override }: ReportOptions) => {
+  const report = (
+    pod: Pod,
+    observed: ReturnType<Observe['get']>,
+    { failures, isEnding, override, isOver = false }: ReportOptions,
+  ) => {
     const uid = uidOf(pod);
-    const status = computePodStatus({
+    const old = statuses.get(uid) ?? (isStaticPod(pod) ? store.mirrorOf(pod)?.status : pod.status);
+    const isLate = deadlines.isPast(pod, old?.startTime) && !isTerminalPhase(old?.phase);
+    if (isLate) events.pod(pod, 'Normal', deadlineExceeded.reason, deadlineExceeded.message);
+    const staysDown = (container: PodContainer, exitCode: number): boolean =>
+      (container.kind === 'init'
+        ? decideInitRestart(pod, container.spec, exitCode)
+        : decideRestart(pod, container.spec, exitCode)) === 'stay';
+    const computed = computePodStatus({
       pod,
       observed,
-      old: statuses.get(uid) ?? (isStaticPod(pod) ? store.mirrorOf(pod)?.status : pod.status),
+      old,
       failures,
       isToStart: ({ spec }) => !isEnding && failures.has(spec.name),
-      staysDown: (container, exitCode) =>
-        (container.kind === 'init'
-          ? decideInitRestart(pod, container.spec, exitCode)
-          : decideRestart(pod, container.spec, exitCode)) === 'stay',
+      staysDown,
       needsSandbox: decideSandbox(pod, observed).kind === 'create',
       probes,
       hasProbe: ({ spec }, kind) => (kind === 'startup' ? spec.startupProbe : spec.readinessProbe) !== undefined,
       isEnding,
-      override,
+      override: override ?? (isLate ? deadlineExceeded : undefined),
       qosClass: podQos(pod),
       hostIps: hostIps(),
       runtimeName: runtimeName.value,
       terminationMessage: (id) => messages.get(uid, id),
       nowMs: clock.nowMs(),
     });
+    const told = isOver ? closePodStatus(pod, computed) : computed;
+    const status = withDisruption(pod, told, old, override?.disruption, clock.nowMs());
+    deadlines.note(pod, status);
+    const container = findIllegalTransition(pod, old, status, staysDown);
+    if (container !== undefined) {
+      room('report').warn(
+        { pod: podKey(pod), uid, container },
+        'status dropped: a container that ended would run again',
+      );
+      return status;
+    }
     const wasReady = isConditionTrue(statuses.get(uid)?.conditions, 'Ready');
     statuses.set(uid, status);
     if (!wasReady && isConditionTrue(status.conditions, 'Ready')) {
@@ -425,6 +454,7 @@ export async function runKubelet(
   };
 
   // ---- dispatch
+  const deadlines = new ActiveDeadlines({ onDue: (uid) => workers.mark(uid), clock });
   const sync: PodSync = new PodSync({
     observe,
     runtime,
@@ -511,6 +541,7 @@ export async function runKubelet(
       images.forget(uid);
       messages.forget(uid);
       sync.forget(uid);
+      deadlines.forget(uid);
       probes.removePod(uid);
     },
     podLogsDir: config.podLogsDir,
@@ -563,6 +594,7 @@ export async function runKubelet(
     observe,
     runtimeStatus,
     workers,
+    deadlines,
     statuses,
     volumes,
     objects,

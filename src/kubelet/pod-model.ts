@@ -64,13 +64,18 @@ export interface ProbeResults {
   readiness(containerId: string): ProbeResult | undefined;
 }
 
+/** What a status says instead of what the containers tell. */
+export interface StatusOverride extends Pick<PodStatus, 'phase' | 'reason' | 'message'> {
+  /** Why this kubelet ends the pod for the node's sake: the message of the condition `DisruptionTarget`. */
+  disruption?: string | undefined;
+}
+
 /** How a pod's end was asked for; absent fields mean the pod's own values. */
 export interface KillOptions {
   gracePeriodSeconds?: number | undefined;
   /** An eviction: its containers and logs are removed soon after. */
   isEviction?: boolean | undefined;
-  /** What the status says instead of what the containers tell. */
-  overrideStatus?: Pick<PodStatus, 'phase' | 'reason' | 'message'> | undefined;
+  overrideStatus?: StatusOverride | undefined;
 }
 
 export const uidOf = (pod: Pod): string => pod.metadata.uid ?? '';

@@ -17,6 +17,7 @@ import {
   type PodPhases,
   type ProbeResults,
   type StartFailure,
+  type StatusOverride,
   isHostNetwork,
   isRunning,
   isStaticPod,
@@ -30,7 +31,9 @@ import {
 export interface ReportOptions {
   failures: ReadonlyMap<string, StartFailure>;
   isEnding: boolean;
-  override?: Pick<PodStatus, 'phase' | 'reason' | 'message'> | undefined;
+  override?: StatusOverride | undefined;
+  /** Nothing of it runs and it is not to run again. */
+  isOver?: boolean;
 }
 
 interface PodSyncNeed {
@@ -249,12 +252,7 @@ export class PodSync implements PodTurns {
     isOver = false,
   ): PodStatus {
     const failures = isEnding ? new Map<string, StartFailure>() : this.failures(uidOf(pod));
-    const status = this.#need.report(pod, observed, { failures, isEnding, override });
-    // Nothing of it runs and it is not to run again: whatever could not be told is a failure.
-    if (isOver && !isTerminalPhase(status.phase) && !isStaticPod(pod)) {
-      return this.#need.report(pod, observed, { failures, isEnding, override: { ...override, phase: 'Failed' } });
-    }
-    return status;
+    return this.#need.report(pod, observed, { failures, isEnding, override, isOver });
   }
 
   #noteFailures(uid: string, failures: ReadonlyMap<string, StartFailure>, started: readonly string[]): void {
