@@ -14,7 +14,7 @@ import { collectGarbage, removeDanglingLinks, removeOldLogDirectories } from './
 import { selectGarbage } from './execute/select-garbage.ts';
 import type { Cri } from '../adapters/cri/cri.ts';
 import type { Observe } from './observe/observe.ts';
-import type { ObservedPod } from './pod-model.ts';
+import { type ObservedPod, isStaticPod, podFullName } from './pod-model.ts';
 
 interface HousekeepingNeed {
   store: PodStore;
@@ -96,13 +96,15 @@ export class Housekeeping {
   async #tidyLanes(signal: AbortSignal): Promise<void> {
     const { store, workers, observe } = this.#need;
     for (const uid of workers.uids()) {
-      if (store.get(uid) !== undefined) continue;
       const state = workers.state(uid);
+      const wanted = store.get(uid);
+      if (wanted !== undefined && state?.isWantedAgain !== true) continue;
       if (state?.phase === 'finished') {
         workers.forget(uid);
         this.#need.forget(uid);
         this.#diskIsDirty = true;
-      } else if (state !== undefined && state.phase === 'sync') {
+        if (wanted !== undefined) workers.update({ pod: wanted, isNew: true });
+      } else if (wanted === undefined && state !== undefined && state.phase === 'sync') {
         workers.update({ pod: state.pod, kill: {} });
       }
     }
@@ -122,9 +124,19 @@ export class Housekeeping {
       workers.update({ pod: podFromRuntime(observed), isRuntimeOnly: true, kill: { gracePeriodSeconds: 1 } });
     }
     for (const mirror of store.mirrors()) {
-      if (store.staticOf(mirror) !== undefined) continue;
-      await this.#need.deleteMirror(mirror, signal);
+      if (store.staticOf(mirror) === undefined && !this.#isEnding(mirror))
+        await this.#need.deleteMirror(mirror, signal);
     }
+  }
+
+  /** The static pod behind a mirror is gone from its source, but not from the node: the API shows it until then. */
+  #isEnding(mirror: Pod): boolean {
+    const { workers } = this.#need;
+    return workers.uids().some((uid) => {
+      const state = workers.state(uid);
+      if (state === undefined || state.phase === 'finished') return false;
+      return isStaticPod(state.pod) && podFullName(state.pod) === podFullName(mirror);
+    });
   }
 
   /** Drops what has ended of one pod. Each pod by itself: one whose removal hangs holds up no other. */
@@ -175,8 +187,11 @@ export class Housekeeping {
   #mayRemove(uid: string): boolean {
     const { store, workers, observe } = this.#need;
     const state = workers.state(uid);
-    if (state !== undefined)
-      return state.phase === 'finished' && (state.kill.isEviction === true || store.get(uid) === undefined);
+    if (state !== undefined) {
+      const wanted = store.get(uid);
+      const isEvicted = state.kill.isEviction === true || wanted?.status?.reason === 'Evicted';
+      return state.phase === 'finished' && (isEvicted || wanted === undefined);
+    }
     if (store.get(uid) !== undefined) return this.#need.isRejected(uid);
     const observed = observe.get(uid);
     return observed === undefined || !holdsSomething(observed);

@@ -56,6 +56,12 @@ export class KubeletApi {
     return this.node.get({ name: this.#need.nodeName });
   }
 
+  /** This node's object as the server has it now, when the informer's copy may be behind. */
+  readNode(signal: AbortSignal): Promise<Node> {
+    const { client, nodeName } = this.#need;
+    return client.get(types.nodes, { name: nodeName }, signal);
+  }
+
   /** All services; undefined when they could not be read yet. */
   async readServices(signal: AbortSignal): Promise<readonly Service[] | undefined> {
     const { clock } = this.#need;

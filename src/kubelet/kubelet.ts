@@ -3,7 +3,7 @@
  * READ THIS FIRST. Every room is built here from what it needs; the loop is closed in the few places marked "loop".
  */
 import { join } from 'node:path';
-import type { Clock } from '../base/clock.ts';
+import { type Clock, rfc3339Seconds } from '../base/clock.ts';
 import { withDeadline } from '../base/deadline.ts';
 import { NotFoundError, describeError } from '../base/errors.ts';
 import { KeyedRunner } from '../base/keyed-runner.ts';
@@ -24,7 +24,8 @@ import { PodStore } from './desired/pod-store.ts';
 import { ActiveDeadlines, deadlineExceeded } from './dispatch/active-deadlines.ts';
 import { PodIntake } from './dispatch/pod-intake.ts';
 import { refuseUnsupported } from './dispatch/refuse-unsupported.ts';
-import { PodWorkers } from './dispatch/pod-workers.ts';
+import { PodWorkers, exceededGracePeriod } from './dispatch/pod-workers.ts';
+import { preempted } from './dispatch/select-victims.ts';
 import { podGraceSeconds } from './execute/compute-grace.ts';
 import { decideSandbox } from './execute/compute-pod-actions.ts';
 import { CrashBackoff } from './execute/crash-backoff.ts';
@@ -498,15 +499,22 @@ export async function runKubelet(
       return isRunning(seen) || seen?.sandboxes.some(({ isReady }) => isReady) === true;
     },
     node: () => nodeReporter.node(),
+    readNode: (s) => known?.readNode(s) ?? Promise.resolve(undefined),
+    forbidden: (pod) =>
+      refuseSysctls(pod, { allowedUnsafe: config.allowedUnsafeSysctls, kernelRelease: facts.kernelVersion }),
     unsupported: (pod) => {
       const volume = volumes.refused(pod);
       return (
-        refuseSysctls(pod, { allowedUnsafe: config.allowedUnsafeSysctls, kernelRelease: facts.kernelVersion }) ??
-        refuseAppArmor(pod, facts) ??
+        (pod.status?.phase === 'Pending' ? refuseAppArmor(pod, facts) : undefined) ??
         refuseUserNamespaces(pod) ??
         refuseUnsupported(pod) ??
         (volume === undefined ? undefined : { reason: 'PodFeatureUnsupported', message: volume })
       );
+    },
+    preempt: async (pod, s) => {
+      events.pod(pod, 'Warning', preempted.reason, preempted.message);
+      if (await workers.kill(pod, { isEviction: true, overrideStatus: preempted }, s)) return;
+      if (!s.aborted) events.pod(pod, 'Warning', 'ExceededGracePeriod', exceededGracePeriod);
     },
     onAdmitted: (pod) => timeline.note(pod, 'admitted'),
     onRejected: (pod, { reason, message }) => {
@@ -517,13 +525,15 @@ export async function runKubelet(
         reason,
         message: `Pod was rejected: ${message}`,
         qosClass: podQos(pod),
-        startTime: new Date(clock.nowMs()).toISOString().replace(/\.\d+Z$/, 'Z'),
+        startTime: pod.status?.startTime ?? rfc3339Seconds(clock.nowMs()),
+        ...(pod.metadata.generation === undefined ? {} : { observedGeneration: pod.metadata.generation }),
       });
     },
     onCopyChanged: (uid) => {
       statuses.mark(uid);
       mirrorRunner.mark(uid);
     },
+    onEvicted: (uid) => housekeeping.collect(uid),
     onUpdated: (pod) => volumes.markPod(uidOf(pod)),
     log: room('dispatch'),
   });
@@ -594,6 +604,7 @@ export async function runKubelet(
     observe,
     runtimeStatus,
     workers,
+    intake,
     deadlines,
     statuses,
     volumes,

@@ -11,7 +11,10 @@ const node: Node = {
       { key: 'full', effect: 'NoSchedule' },
     ],
   },
-  status: { allocatable: { cpu: '2', memory: '1Gi', pods: '3' } },
+  status: {
+    allocatable: { cpu: '2', memory: '1Gi', pods: '3', 'example.com/nic': '2' },
+    features: { supplementalGroupsPolicy: false },
+  },
 };
 const tolerant: Partial<PodSpec> = { nodeName: 'n1', tolerations: [{ key: 'gone', operator: 'Exists' }] };
 const requests = (list: Record<string, string>): Partial<PodSpec> => ({
@@ -54,7 +57,90 @@ describe('admitPod', () => {
         "Node didn't have enough resource: memory, requested: 2147483648, used: 0, capacity: 1073741824",
       ],
     },
+    {
+      name: 'a resource of others that the node has',
+      pod: testPod(requests({ 'example.com/nic': '2' })),
+      others: [other(requests({ 'example.com/nic': '1' }))],
+      want: [
+        'OutOfexample.com/nic',
+        "Node didn't have enough resource: example.com/nic, requested: 2, used: 1, capacity: 2",
+      ],
+    },
+    {
+      name: 'a resource of Kubernetes that the node does not list is not there',
+      pod: testPod(requests({ 'ephemeral-storage': '1Ki' })),
+      want: [
+        'OutOfephemeral-storage',
+        "Node didn't have enough resource: ephemeral-storage, requested: 1024, used: 0, capacity: 0",
+      ],
+    },
+    {
+      name: 'huge pages that the node does not list are not there',
+      pod: testPod(requests({ 'hugepages-2Mi': '2Mi' })),
+      want: [
+        'OutOfhugepages-2Mi',
+        "Node didn't have enough resource: hugepages-2Mi, requested: 2097152, used: 0, capacity: 0",
+      ],
+    },
+    {
+      name: 'pods come before cpu, cpu before memory, however the pod orders them',
+      pod: testPod(requests({ memory: '2Gi', cpu: '3' })),
+      others: [other(), other()],
+      want: ['OutOfcpu', "Node didn't have enough resource: cpu, requested: 3000, used: 0, capacity: 2000"],
+    },
     { name: 'a resource the node does not know', pod: testPod(requests({ 'example.com/gpu': '1' })) },
+    {
+      name: 'resources that are about to be free are not looked at, the rest is',
+      pod: testPod({ ...requests({ cpu: '3' }), nodeSelector: { zone: 'b' } }),
+      hasRoom: true,
+      want: ['NodeAffinity', "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector"],
+    },
+    {
+      name: 'affinity comes before the name, the name before ports, ports before taints',
+      pod: testPod({ ...port(80), nodeName: 'n2', tolerations: [] }),
+      others: [other(port(80))],
+      want: ['NodeName', "Predicate NodeName failed: node(s) didn't match the requested node name"],
+    },
+    {
+      name: 'ports come before taints',
+      pod: testPod({ ...port(80), tolerations: [] }),
+      others: [other(port(80))],
+      want: ['NodePorts', "Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports"],
+    },
+    {
+      name: "a sidecar's port in use",
+      pod: testPod(port(80)),
+      others: [
+        other({
+          initContainers: [
+            testContainer('side', { restartPolicy: 'Always', ports: [{ containerPort: 1, hostPort: 80 }] }),
+          ],
+        }),
+      ],
+      want: ['NodePorts', "Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports"],
+    },
+    {
+      name: "an init container's port, which it had only at the start",
+      pod: testPod(port(80)),
+      others: [other({ initContainers: [testContainer('init', { ports: [{ containerPort: 1, hostPort: 80 }] })] })],
+    },
+    {
+      name: 'what is forbidden comes first, even before the node is known',
+      pod: testPod(),
+      node: undefined,
+      forbidden: { reason: 'SysctlForbidden', message: 'x' },
+      want: ['SysctlForbidden', 'x'],
+    },
+    {
+      name: 'strict groups on a runtime that does not say it knows them',
+      pod: testPod({ ...requests({ cpu: '3' }), securityContext: { supplementalGroupsPolicy: 'Strict' } }),
+      want: ['SupplementalGroupsPolicyNotSupported', 'SupplementalGroupsPolicy=Strict is not supported in this node'],
+    },
+    {
+      name: 'the system comes before resources',
+      pod: testPod({ ...requests({ cpu: '3' }), os: { name: 'windows' } }),
+      want: ['PodOSNotSupported', "Failed to admit pod as the OS field doesn't match node OS"],
+    },
     {
       name: 'resources come before affinity',
       pod: testPod({ ...requests({ cpu: '3' }), nodeSelector: { zone: 'b' } }),
@@ -116,13 +202,31 @@ describe('admitPod', () => {
       unsupported: { reason: 'PodFeatureUnsupported', message: 'x' },
       want: ['PodFeatureUnsupported', 'x'],
     },
-  ])('$name', ({ pod, others = [], unsupported, want, ...rest }) => {
+  ])('$name', ({ pod, others = [], unsupported, forbidden, hasRoom = false, want, ...rest }) => {
     const rejection = admitPod({
       pod,
       others,
       node: 'node' in rest ? rest.node : node,
+      forbidden: () => forbidden,
       unsupported: () => unsupported,
+      hasRoom,
     });
-    expect(rejection).toEqual(want === undefined ? undefined : { reason: want[0], message: want[1] });
+    expect(rejection === undefined ? undefined : [rejection.reason, rejection.message]).toEqual(want);
+  });
+
+  it('names all that is missing, and how much', () => {
+    const rejection = admitPod({
+      pod: testPod(requests({ memory: '2Gi', cpu: '3' })),
+      others: [other(), other(), other(requests({ cpu: '500m' }))],
+      node,
+      forbidden: () => undefined,
+      unsupported: () => undefined,
+    });
+    expect(rejection?.reason).toBe('OutOfpods');
+    expect(rejection?.missing).toEqual([
+      { resource: 'pods', amount: 1 },
+      { resource: 'cpu', amount: 1500 },
+      { resource: 'memory', amount: 2 ** 30 },
+    ]);
   });
 });

@@ -16,6 +16,8 @@ export interface PodState {
   kill: KillOptions;
   /** Known only from the runtime: names and images, no spec. */
   isRuntimeOnly: boolean;
+  /** A pod of the same uid has come while this one is on its way out: a manifest that was put back. */
+  isWantedAgain?: boolean;
 }
 
 export interface PodUpdate {
@@ -25,6 +27,8 @@ export interface PodUpdate {
   isRuntimeOnly?: boolean | undefined;
   /** The pod was finished before this process began, and the runtime runs nothing of it: only cleaning up is left. */
   hasEnded?: boolean | undefined;
+  /** The pod has come into what should run with this update. */
+  isNew?: boolean | undefined;
 }
 
 /** Seconds for the pod's end, at least 1; an earlier decision (`stored`, 0 for none) can only be shortened. */
@@ -37,8 +41,9 @@ export interface StateStep {
 }
 
 export function applyUpdate(old: PodState | undefined, update: PodUpdate, graceOf: GraceRule): StateStep {
-  const { pod, kill, isRuntimeOnly = false, hasEnded = false } = update;
-  const before: PodState = old ?? { phase: 'sync', pod, graceSeconds: 0, kill: {}, isRuntimeOnly };
+  const { pod, kill, isRuntimeOnly = false, hasEnded = false, isNew = false } = update;
+  const known: PodState = old ?? { phase: 'sync', pod, graceSeconds: 0, kill: {}, isRuntimeOnly };
+  const before = isNew && known.phase !== 'sync' ? { ...known, isWantedAgain: true } : known;
   if (before.phase === 'terminated' || before.phase === 'finished')
     return { state: { ...before, pod }, interrupts: false };
   if (old === undefined && hasEnded) return { state: { ...before, phase: 'terminated' }, interrupts: false };
@@ -65,6 +70,7 @@ export function applyUpdate(old: PodState | undefined, update: PodUpdate, graceO
       graceSeconds,
       kill: options,
       isRuntimeOnly: before.isRuntimeOnly && isRuntimeOnly,
+      ...(before.isWantedAgain === true ? { isWantedAgain: true } : {}),
     },
     interrupts: before.phase === 'sync' || graceSeconds < before.graceSeconds,
   };

@@ -1,15 +1,20 @@
 /**
  * What becomes of each change in what should run: a new pod is asked whether it fits and goes to its lane, or is
- * refused with a reason; everything else goes to the lane it has.
+ * refused with a reason; everything else goes to the lane it has. New pods are asked one after the other: while others
+ * make room for a critical one, those behind it wait.
  *
  * A pod that runs already is not asked again: a restart of the kubelet throws nobody out. Whoever was refused stays so.
  */
+import { describeError } from '../../base/errors.ts';
+import { KeyedRunner } from '../../base/keyed-runner.ts';
 import type { Logger } from '../../base/logger.ts';
+import { aborted } from '../../base/run-together.ts';
 import type { Node, Pod } from '../../objects/generated/core-v1.ts';
-import { isMirrorPod, isTerminalPhase, podKey, uidOf } from '../pod-model.ts';
+import { isCriticalPod, isMirrorPod, isTerminalPhase, podKey, uidOf } from '../pod-model.ts';
 import type { PodChange } from '../pod-model.ts';
-import { type Rejection, admitPod } from './admit-pod.ts';
+import { type AdmitInput, type Rejection, admitPod } from './admit-pod.ts';
 import type { PodWorkers } from './pod-workers.ts';
+import { selectVictims } from './select-victims.ts';
 
 interface PodIntakeNeed {
   workers: Pick<PodWorkers, 'update' | 'mark' | 'state'>;
@@ -20,11 +25,18 @@ interface PodIntakeNeed {
   /** The runtime has a container of the pod that runs, or a sandbox that is ready. */
   isRunning(uid: string): boolean;
   node(): Node | undefined;
-  unsupported(pod: Pod): Rejection | undefined;
+  /** The node as the API has it this moment; undefined without an API. */
+  readNode(signal: AbortSignal): Promise<Node | undefined>;
+  forbidden: AdmitInput['forbidden'];
+  unsupported: AdmitInput['unsupported'];
+  /** Ends a pod for the sake of a critical one, and waits until nothing of it runs or its time is over. */
+  preempt(victim: Pod, signal: AbortSignal): Promise<void>;
   onAdmitted(pod: Pod): void;
   onRejected(pod: Pod, rejection: Rejection): void;
   /** The API's copy of a pod has changed, or its mirror has. */
   onCopyChanged(uid: string): void;
+  /** The API shows a pod as evicted: nothing of it is of use any more. */
+  onEvicted(uid: string): void;
   /** Metadata that a running pod may show to itself has changed. */
   onUpdated(pod: Pod): void;
   log: Logger;
@@ -33,9 +45,21 @@ interface PodIntakeNeed {
 export class PodIntake {
   readonly #need: PodIntakeNeed;
   readonly #rejected = new Set<string>();
+  /** New pods that nobody has decided about yet, by uid, in the order of their arrival. */
+  readonly #waiting = new Set<string>();
+  readonly #runner = new KeyedRunner(() => this.#decideAll());
+  #signal: AbortSignal = AbortSignal.abort();
 
   constructor(need: PodIntakeNeed) {
     this.#need = need;
+  }
+
+  /** Lives until `signal` aborts, then waits for the decision in progress. */
+  async run(signal: AbortSignal): Promise<void> {
+    this.#signal = signal;
+    this.#runner.mark('');
+    await aborted(signal);
+    await this.#runner.whenIdle();
   }
 
   isRejected(uid: string): boolean {
@@ -51,17 +75,18 @@ export class PodIntake {
         this.#takeOne(change);
       }
     }
+    if (this.#waiting.size > 0 && !this.#signal.aborted) this.#runner.mark('');
   }
 
   #takeOne(change: PodChange): void {
     const { workers, onCopyChanged, onUpdated } = this.#need;
     const { pod } = change;
     const uid = uidOf(pod);
+    // Whoever waits to be decided about is decided about as it is then.
+    if (this.#waiting.has(uid) && change.kind !== 'remove') return;
     switch (change.kind) {
       case 'add':
-        if (this.#isWelcome(pod)) {
-          workers.update({ pod, hasEnded: isTerminalPhase(pod.status?.phase) && !this.#need.isRunning(uid) });
-        }
+        this.#takeNew(pod);
         return;
       case 'update':
         onCopyChanged(uid);
@@ -74,8 +99,10 @@ export class PodIntake {
         onCopyChanged(uid);
         if (workers.state(uid) !== undefined && isTerminalPhase(pod.status?.phase)) workers.update({ pod });
         else if ((pod.spec.readinessGates ?? []).length > 0) workers.mark(uid);
+        if (pod.status?.phase === 'Failed' && pod.status.reason === 'Evicted') this.#need.onEvicted(uid);
         return;
       case 'remove':
+        this.#waiting.delete(uid);
         this.#rejected.delete(uid);
         // Gone from the API, or its file is: it keeps the grace period of its spec.
         if (workers.state(uid) !== undefined) workers.update({ pod, kill: {} });
@@ -83,25 +110,102 @@ export class PodIntake {
     }
   }
 
-  #isWelcome(pod: Pod): boolean {
-    const { isRunning, node, unsupported, onAdmitted, onRejected, log } = this.#need;
+  #takeNew(pod: Pod): void {
+    const { workers, isRunning } = this.#need;
     const uid = uidOf(pod);
-    const isNew =
-      pod.metadata.deletionTimestamp === undefined && !isTerminalPhase(pod.status?.phase) && !isRunning(uid);
     if (wasRejected(pod) && !isRunning(uid)) {
       this.#rejected.add(uid);
-      return false;
+      return;
     }
-    if (!isNew) return true;
-    const rejection = admitPod({ pod, others: this.#holders(uid), node: node(), unsupported });
+    if (this.#isToDecide(pod)) {
+      this.#waiting.add(uid);
+      return;
+    }
+    const hasEnded = isTerminalPhase(pod.status?.phase) && !isRunning(uid);
+    workers.update({ pod, hasEnded, isNew: true });
+  }
+
+  #isToDecide(pod: Pod): boolean {
+    const uid = uidOf(pod);
+    return (
+      pod.metadata.deletionTimestamp === undefined &&
+      !isTerminalPhase(pod.status?.phase) &&
+      !this.#need.isRunning(uid) &&
+      this.#need.workers.state(uid) === undefined // one of this uid is on its way out: it comes back when that is gone
+    );
+  }
+
+  /** Without a pause between decisions that need none: pods that came together are decided about together. */
+  async #decideAll(): Promise<void> {
+    const signal = this.#signal;
+    for (const uid of this.#waiting) {
+      const pod = this.#newest(uid);
+      if (pod !== undefined && this.#isToDecide(pod)) {
+        const quick = this.#ask(pod, this.#need.node());
+        const rejection = isPlain(pod, quick) ? quick : await this.#askTwice(pod, quick, signal);
+        if (signal.aborted) return;
+        this.#waiting.delete(uid);
+        this.#settle(uid, rejection);
+      } else {
+        this.#waiting.delete(uid);
+        if (pod !== undefined) this.#takeNew(pod);
+      }
+    }
+  }
+
+  /** What a node label may have been too new for, or what others can make room for. */
+  async #askTwice(pod: Pod, first: Rejection | undefined, signal: AbortSignal): Promise<Rejection | undefined> {
+    const { log, preempt, readNode } = this.#need;
+    let node = this.#need.node();
+    let rejection = first;
+    if (rejection?.reason === 'NodeAffinity') {
+      try {
+        node = (await readNode(signal)) ?? node;
+      } catch (err) {
+        if (!signal.aborted) log.warn({ pod: podKey(pod), reason: describeError(err) }, 'cannot read the node anew');
+      }
+      rejection = this.#ask(pod, node);
+    }
+    if (rejection?.missing === undefined || !isCriticalPod(pod)) return rejection;
+    const others = this.#holders(uidOf(pod));
+    const refusal = this.#ask(pod, node, true);
+    if (refusal !== undefined) return refusal; // nobody makes room for one that could not use it
+    const victims = selectVictims(pod, others, rejection.missing);
+    if (victims.kind === 'none') {
+      return {
+        reason: 'UnexpectedAdmissionError',
+        message: `Unexpected error while attempting to recover from admission failure: ${victims.problem}`,
+      };
+    }
+    for (const victim of victims.pods) {
+      log.info({ pod: podKey(victim), uid: uidOf(victim), critical: podKey(pod) }, 'pod makes room for a critical one');
+      await preempt(victim, signal);
+    }
+    return undefined;
+  }
+
+  #ask(pod: Pod, node: Node | undefined, hasRoom = false): Rejection | undefined {
+    const { forbidden, unsupported } = this.#need;
+    return admitPod({ pod, others: this.#holders(uidOf(pod)), node, forbidden, unsupported, hasRoom });
+  }
+
+  #settle(uid: string, rejection: Rejection | undefined): void {
+    const { workers, onAdmitted, onRejected, log } = this.#need;
+    const pod = this.#newest(uid);
+    if (pod === undefined) return; // gone meanwhile
     if (rejection === undefined) {
       onAdmitted(pod);
-      return true;
+      workers.update({ pod, hasEnded: false, isNew: true });
+      return;
     }
+    const { reason, message } = rejection;
     this.#rejected.add(uid);
-    log.info({ pod: podKey(pod), uid, ...rejection }, 'pod rejected');
-    onRejected(pod, rejection);
-    return false;
+    log.info({ pod: podKey(pod), uid, reason, message }, 'pod rejected');
+    onRejected(pod, { reason, message });
+  }
+
+  #newest(uid: string): Pod | undefined {
+    return this.#need.pods().find((pod) => uidOf(pod) === uid);
   }
 
   /** Pods that hold resources: not refused, not finished. */
@@ -114,6 +218,11 @@ export class PodIntake {
     });
   }
 }
+
+/** Whether the first answer is the last. */
+const isPlain = (pod: Pod, rejection: Rejection | undefined): boolean =>
+  rejection === undefined ||
+  (rejection.reason !== 'NodeAffinity' && (rejection.missing === undefined || !isCriticalPod(pod)));
 
 /** Refused before this process began: nothing of it ever ran here, and its status says all there is to say. */
 const wasRejected = ({ metadata, status }: Pod): boolean =>

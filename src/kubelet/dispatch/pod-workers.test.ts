@@ -191,8 +191,40 @@ describe('PodWorkers', () => {
     await settle();
     expect(isOver).toBe(false);
     release();
-    await killed;
+    expect(await killed).toBe(true);
     expect(turns).toContain('terminate a 2');
+  });
+
+  it.each([
+    { name: 'ten seconds at least', graceSeconds: 2, limitMs: 10_000 },
+    { name: 'half as long again as the end may take', graceSeconds: 21, limitMs: 31_000 },
+    { name: 'with the grace of the spec', graceSeconds: undefined, limitMs: 45_000 },
+  ])('kill waits no longer than it may: $name', async ({ graceSeconds, limitMs }) => {
+    const { turn, release } = hung();
+    onTerminate = (state, signal) => turn(state.pod, signal);
+    workers.update({ pod: pod('a') });
+    await settle();
+    let outcome: boolean | undefined;
+    void workers.kill(pod('a'), { gracePeriodSeconds: graceSeconds }, stop.signal).then((it) => (outcome = it));
+    await clock.advance(limitMs - 1);
+    expect(outcome).toBeUndefined();
+    await clock.advance(1);
+    expect(outcome).toBe(false);
+    release();
+  });
+
+  it('remembers that a pod on its way out has come again', async () => {
+    const { turn, release } = hung();
+    onTerminate = (state, signal) => turn(state.pod, signal);
+    workers.update({ pod: pod('a'), isNew: true });
+    await settle();
+    expect(workers.state('a')?.isWantedAgain).toBeUndefined();
+    workers.update({ pod: pod('a'), kill: {} });
+    workers.update({ pod: pod('a'), isNew: true });
+    release();
+    await settle();
+    expect(workers.state('a')).toMatchObject({ phase: 'finished', isWantedAgain: true });
+    expect(turns.filter((one) => one === 'sync a')).toHaveLength(1);
   });
 
   it.each([

@@ -20,6 +20,9 @@ import {
 /** Made once: each abort without a reason would make an exception with its stack. */
 const wakeReason = new Error('the lane has work');
 
+/** What the event `ExceededGracePeriod` says when a kill that somebody waited for took too long. */
+export const exceededGracePeriod = 'Container runtime did not kill the pod within specified grace period.';
+
 export interface PodTurns {
   /** Brings a pod nearer to what it should be. `interrupt` aborts when the pod is to end meanwhile. */
   sync(pod: Pod, interrupt: AbortSignal, signal: AbortSignal): Promise<TurnOutcome>;
@@ -86,11 +89,21 @@ export class PodWorkers {
     if (lane !== undefined) this.#touch(lane);
   }
 
-  /** Ends a pod and waits until none of its containers runs. */
-  async kill(pod: Pod, kill: KillOptions, signal: AbortSignal): Promise<void> {
+  /**
+   * Ends a pod and waits until none of its containers runs, or half as long again as it may take, ten seconds at least.
+   * @returns whether none runs
+   */
+  async kill(pod: Pod, kill: KillOptions, signal: AbortSignal): Promise<boolean> {
+    const uid = uidOf(pod);
     this.update({ pod, kill });
-    const lane = this.#lanes.get(uidOf(pod));
-    if (lane !== undefined) await Promise.race([lane.terminated.promise, aborted(signal)]);
+    const lane = this.#lanes.get(uid);
+    const graceSeconds = kill.gracePeriodSeconds ?? pod.spec.terminationGracePeriodSeconds ?? 0;
+    const limitMs = Math.max(10, graceSeconds + Math.floor(graceSeconds / 2)) * 1000;
+    const isOver = new AbortController();
+    const limit = this.#need.clock.sleep(limitMs, AbortSignal.any([signal, isOver.signal]));
+    await Promise.race([lane?.terminated.promise, limit]);
+    isOver.abort();
+    return !this.isActive(uid);
   }
 
   state(uid: string): PodState | undefined {
