@@ -48,6 +48,26 @@ const nameExports: Plugin = {
   },
 };
 
+/**
+ * Whoever imports `node:http` by name is given all of its names, WebSocket among them, for which Node loads a whole HTTP
+ * client of 14 MB that nobody here uses. Taken as an object it has only what is asked of it.
+ */
+const leanHttp: Plugin = {
+  name: 'lean-http',
+  setup: ({ onResolve, onLoad }) => {
+    onResolve({ filter: /^node:http$/ }, ({ path, kind }) =>
+      kind === 'import-statement' ? { path, namespace: 'lean' } : undefined,
+    );
+    onLoad({ filter: /./, namespace: 'lean' }, ({ path }) => {
+      const names = Object.entries(Object.getOwnPropertyDescriptors(require(path)))
+        .filter(([, { get }]) => get === undefined)
+        .map(([name]) => name);
+      const contents = `const all = process.getBuiltinModule('${path}');\nexport default all;\nexport const { ${names.join(', ')} } = all;`;
+      return { contents };
+    });
+  },
+};
+
 /** @throws {Error} when a bundled `import()` would not find the names that it does in the sources */
 function checkLateImports({ inputs }: Metafile): void {
   for (const [path, { imports }] of Object.entries(inputs)) {
@@ -77,7 +97,7 @@ async function bundle(dist: string): Promise<void> {
   const [{ metafile }] = await Promise.all([
     build({
       ...common,
-      plugins: [nameExports],
+      plugins: [nameExports, leanHttp],
       metafile: true,
       entryPoints: { gantry: 'src/main.ts' },
       outdir: dist,
