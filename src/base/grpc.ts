@@ -21,6 +21,7 @@ import { ConflictError, DeadlineError, NotFoundError, UnavailableError, Unimplem
 export { Server as GrpcServer, ServerCredentials, Metadata, status as grpcStatus } from '@grpc/grpc-js';
 export type {
   Client as GrpcClient,
+  ServiceClientConstructor,
   ServiceError,
   ServerUnaryCall,
   sendUnaryData,
@@ -110,22 +111,28 @@ type UnaryMethod = (
  * One unary call.
  * @throws {NotFoundError | ConflictError | UnavailableError | DeadlineError | UnimplementedError | Error} with an `RpcError` as cause
  */
-export function unaryCall<Res>(
-  client: Client,
-  method: string,
-  request: unknown,
-  { timeoutMs, signal }: CallOptions,
-): Promise<Res> {
+export function unaryCall<Res>(client: Client, method: string, request: unknown, options: CallOptions): Promise<Res> {
+  const fn = (client as unknown as Record<string, UnaryMethod>)[method];
+  if (fn === undefined) throw new Error(`No such method "${method}"`);
+  return callUnary<Res>(method, options, (callOptions, done) =>
+    fn.call(client, request, callOptions, done as (err: ServiceError | null, response: unknown) => void),
+  );
+}
+
+type StartCall<Res> = (
+  options: { deadline?: Date },
+  done: (err: ServiceError | null, response?: Res) => void,
+) => { cancel(): void };
+
+function callUnary<Res>(method: string, { timeoutMs, signal }: CallOptions, start: StartCall<Res>): Promise<Res> {
   return new Promise((resolve, reject) => {
     if (signal.aborted) {
       reject(signal.reason);
       return;
     }
-    const fn = (client as unknown as Record<string, UnaryMethod>)[method];
-    if (fn === undefined) throw new Error(`No such method "${method}"`);
     // grpc-js needs an absolute wall-clock date; nothing is decided by it
     const options = timeoutMs === undefined ? {} : { deadline: new Date(Date.now() + timeoutMs) };
-    const call = fn.call(client, request, options, (err, response) => {
+    const call = start(options, (err, response) => {
       signal.removeEventListener('abort', cancel);
       if (err === null) resolve(response as Res);
       else if (signal.aborted) reject(signal.reason);
@@ -134,6 +141,38 @@ export function unaryCall<Res>(
     const cancel = (): void => call.cancel();
     signal.addEventListener('abort', cancel, { once: true });
   });
+}
+
+interface MethodDefinition {
+  path: string;
+  requestSerialize(request: unknown): Buffer;
+  responseDeserialize(message: Buffer): unknown;
+}
+
+function definitionOf(Service: ServiceClientConstructor, method: string): MethodDefinition {
+  const found = Service.service[method];
+  if (found === undefined) throw new Error(`No such method "${method}"`);
+  return found as MethodDefinition;
+}
+
+/** Decodes an answer that `rawCall` left as it came, or a part of one that is a message by itself. */
+export function decodeAnswer<Res>(Service: ServiceClientConstructor, method: string, message: Buffer): Res {
+  return definitionOf(Service, method).responseDeserialize(message) as Res;
+}
+
+/** One unary call whose answer is left undecoded. @throws as `unaryCall` */
+export function rawCall(
+  client: Client,
+  Service: ServiceClientConstructor,
+  method: string,
+  request: unknown,
+  options: CallOptions,
+): Promise<Buffer> {
+  const { path, requestSerialize } = definitionOf(Service, method);
+  const asItCame = (message: Buffer): Buffer => message;
+  return callUnary<Buffer>(method, options, (callOptions, done) =>
+    client.makeUnaryRequest(path, requestSerialize, asItCame, request, callOptions, done),
+  );
 }
 
 /** One server stream, as an async iterable; ends quietly when `signal` aborts. */

@@ -6,12 +6,15 @@ import {
   type CallOptions,
   type GrpcClient,
   channelOptions,
+  decodeAnswer,
   insecure,
   loadService,
+  rawCall,
   streamCall,
   unaryCall,
 } from '../../base/grpc.ts';
 import { isNotFound } from '../../base/errors.ts';
+import { ListedItems } from './listed-items.ts';
 import type { AttachRequest } from './generated/runtime/v1/AttachRequest.ts';
 import type { AuthConfig } from './generated/runtime/v1/AuthConfig.ts';
 import type { Container__Output } from './generated/runtime/v1/Container.ts';
@@ -68,6 +71,9 @@ export class Cri {
   readonly #runtime: GrpcClient;
   readonly #images: GrpcClient;
   readonly #timeoutMs: number;
+  /** Listings of everything, as they are asked for every second. */
+  readonly #listSandboxes: (signal: AbortSignal) => Promise<CriSandbox[]>;
+  readonly #listContainers: (signal: AbortSignal) => Promise<CriContainer[]>;
 
   constructor({ endpoint, requestTimeoutMs }: CriOptions) {
     const address = endpoint.includes('://') ? endpoint.replace(/^unix:\/+/, 'unix:///') : `unix://${endpoint}`;
@@ -76,6 +82,18 @@ export class Cri {
     this.#runtime = new Runtime(address, insecure, channelOptions);
     this.#images = new Images(address, insecure, channelOptions);
     this.#timeoutMs = requestTimeoutMs;
+    const listing = <List, Item>(
+      method: string,
+      fields: { idField: number; stateField: number },
+      toItems: (list: List) => Item[],
+    ) => {
+      const decode = (message: Buffer): Item[] => toItems(decodeAnswer<List>(Runtime, method, message));
+      const items = new ListedItems<Item>({ ...fields, decode });
+      return async (signal: AbortSignal): Promise<Item[]> =>
+        items.read(await rawCall(this.#runtime, Runtime, method, {}, { timeoutMs: this.#timeoutMs, signal }));
+    };
+    this.#listSandboxes = listing('ListPodSandbox', { idField: 1, stateField: 3 }, toSandboxes);
+    this.#listContainers = listing('ListContainers', { idField: 1, stateField: 6 }, toContainers);
   }
 
   /** Ends the connection; calls in progress fail. */
@@ -146,7 +164,8 @@ export class Cri {
   }
 
   async listPodSandboxes(filter: SandboxFilter, signal: AbortSignal): Promise<CriSandbox[]> {
-    const r = await this.#call<{ items: PodSandbox__Output[] }>(
+    if (Object.keys(filter).length === 0) return await this.#listSandboxes(signal);
+    const r = await this.#call<SandboxList>(
       'ListPodSandbox',
       {
         filter: {
@@ -157,18 +176,7 @@ export class Cri {
       },
       signal,
     );
-    return r.items.map((s) => ({
-      id: s.id,
-      name: s.metadata?.name ?? '',
-      namespace: s.metadata?.namespace ?? '',
-      podUid: s.metadata?.uid ?? '',
-      attempt: s.metadata?.attempt ?? 0,
-      isReady: s.state === 'SANDBOX_READY',
-      createdAtNs: BigInt(s.created_at),
-      labels: s.labels,
-      annotations: s.annotations,
-      runtimeHandler: s.runtime_handler,
-    }));
+    return toSandboxes(r);
   }
 
   // ---- containers
@@ -199,7 +207,8 @@ export class Cri {
   }
 
   async listContainers(filter: ContainerFilter, signal: AbortSignal): Promise<CriContainer[]> {
-    const r = await this.#call<{ containers: Container__Output[] }>(
+    if (Object.keys(filter).length === 0) return await this.#listContainers(signal);
+    const r = await this.#call<ContainerList>(
       'ListContainers',
       {
         filter: {
@@ -211,19 +220,7 @@ export class Cri {
       },
       signal,
     );
-    return r.containers.map((c) => ({
-      id: c.id,
-      sandboxId: c.pod_sandbox_id,
-      name: c.metadata?.name ?? '',
-      attempt: c.metadata?.attempt ?? 0,
-      podUid: c.labels[podUidLabel] ?? '',
-      state: stateOf(c.state),
-      createdAtNs: BigInt(c.created_at),
-      image: c.image?.image ?? '',
-      imageRef: c.image_ref,
-      labels: c.labels,
-      annotations: c.annotations,
-    }));
+    return toContainers(r);
   }
 
   async containerStatus(id: string, signal: AbortSignal): Promise<CriContainerStatus> {
@@ -375,6 +372,45 @@ function stateOf(name: string): CriState {
   if (name === 'CONTAINER_EXITED') return 'exited';
   if (name === 'CONTAINER_CREATED') return 'created';
   return 'unknown';
+}
+
+interface SandboxList {
+  items: PodSandbox__Output[];
+}
+
+function toSandboxes({ items }: SandboxList): CriSandbox[] {
+  return items.map((s) => ({
+    id: s.id,
+    name: s.metadata?.name ?? '',
+    namespace: s.metadata?.namespace ?? '',
+    podUid: s.metadata?.uid ?? '',
+    attempt: s.metadata?.attempt ?? 0,
+    isReady: s.state === 'SANDBOX_READY',
+    createdAtNs: BigInt(s.created_at),
+    labels: s.labels,
+    annotations: s.annotations,
+    runtimeHandler: s.runtime_handler,
+  }));
+}
+
+interface ContainerList {
+  containers: Container__Output[];
+}
+
+function toContainers({ containers }: ContainerList): CriContainer[] {
+  return containers.map((c) => ({
+    id: c.id,
+    sandboxId: c.pod_sandbox_id,
+    name: c.metadata?.name ?? '',
+    attempt: c.metadata?.attempt ?? 0,
+    podUid: c.labels[podUidLabel] ?? '',
+    state: stateOf(c.state),
+    createdAtNs: BigInt(c.created_at),
+    image: c.image?.image ?? '',
+    imageRef: c.image_ref,
+    labels: c.labels,
+    annotations: c.annotations,
+  }));
 }
 
 function toSandboxStatus(s: PodSandboxStatus__Output): CriSandboxStatus {
