@@ -6,6 +6,7 @@ import { gateProblems } from './config-gates.ts';
 import type { KubeletFlags } from './config-flags.ts';
 import { formatDuration } from './config-values.ts';
 import { isQuantity, parseQuantity } from '../objects/quantity.ts';
+import { verificationProblems } from './support/images/verify-access.ts';
 
 /** Every problem, in upstream's words where upstream has the check. */
 export function configProblems(v: FieldValues): string[] {
@@ -93,7 +94,10 @@ export function configProblems(v: FieldValues): string[] {
   );
   for (const server of v.clusterDNS)
     must(isIP(server) !== 0, `clusterDNS (--cluster-dns) "${server}" must be an IP address`);
-  problems.push(...enforceProblems(v.enforceNodeAllocatable));
+  problems.push(
+    ...verificationProblems(v.imagePullCredentialsVerificationPolicy, v.preloadedImagesVerificationAllowlist),
+    ...enforceProblems(v.enforceNodeAllocatable),
+  );
   for (const [name, list] of [
     ['kubeReserved', v.kubeReserved],
     ['systemReserved', v.systemReserved],

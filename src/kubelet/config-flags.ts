@@ -14,6 +14,9 @@ export interface KubeletFlags {
   rootDir: string;
   certDir: string;
   cloudProvider: '' | 'external';
+  /** A file, or a folder of files; empty for no plugins. */
+  imageCredentialProviderConfig: string;
+  imageCredentialProviderBinDir: string;
   /** As written: `a=b,c=d`, already split. */
   nodeLabels: Readonly<Record<string, string>>;
   ignoreEvictionInAllocatable: boolean;
@@ -33,6 +36,8 @@ type OwnFlag =
   | 'root-dir'
   | 'cert-dir'
   | 'cloud-provider'
+  | 'image-credential-provider-config'
+  | 'image-credential-provider-bin-dir'
   | 'node-labels';
 
 const ownFlags: Record<OwnFlag, string> = {
@@ -45,6 +50,8 @@ const ownFlags: Record<OwnFlag, string> = {
   'root-dir': '/var/lib/kubelet',
   'cert-dir': '/var/lib/kubelet/pki',
   'cloud-provider': '',
+  'image-credential-provider-config': '',
+  'image-credential-provider-bin-dir': '',
   'node-labels': '',
 };
 
@@ -54,8 +61,6 @@ const isOwnFlag = (name: string): name is OwnFlag => Object.hasOwn(ownFlags, nam
 const refusedFlags: ReadonlyMap<string, { allowed: string; fix: string }> = new Map(
   Object.entries({
     'runtime-cgroups': { allowed: '', fix: 'leave it out' },
-    'image-credential-provider-config': { allowed: '', fix: 'use imagePullSecrets' },
-    'image-credential-provider-bin-dir': { allowed: '', fix: 'use imagePullSecrets' },
     'lock-file': { allowed: '', fix: 'leave it out' },
     'exit-on-lock-contention': { allowed: 'false', fix: 'leave it out' },
     vmodule: { allowed: '', fix: 'use --v for the whole process' },
@@ -127,6 +132,8 @@ export function parseKubeletFlags(args: readonly string[]): { flags: KubeletFlag
     rootDir: own['root-dir'],
     certDir: own['cert-dir'],
     cloudProvider: cloudProvider === 'external' ? 'external' : '',
+    imageCredentialProviderConfig: own['image-credential-provider-config'],
+    imageCredentialProviderBinDir: own['image-credential-provider-bin-dir'],
     nodeLabels,
     ignoreEvictionInAllocatable,
     wantsVersion,

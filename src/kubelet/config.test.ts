@@ -351,6 +351,60 @@ describe('flags without a field', () => {
     expect(await problemsOf(load([flag]))).toEqual([expect.stringContaining(want)]);
   });
 
+  const provider = (name: string): string =>
+    JSON.stringify({
+      apiVersion: 'kubelet.config.k8s.io/v1',
+      kind: 'CredentialProviderConfig',
+      providers: [
+        {
+          name,
+          matchImages: ['*.test'],
+          defaultCacheDuration: '1h0m0s',
+          apiVersion: 'credentialprovider.kubelet.k8s.io/v1',
+        },
+      ],
+    });
+  const folder = (files: Record<string, string>): Promise<KubeletConfig> =>
+    loadKubeletConfig(
+      parseKubeletFlags(['--image-credential-provider-config=/p/', '--image-credential-provider-bin-dir=/bin']),
+      {
+        readFile: (path) => {
+          const text = files[path];
+          return text === undefined
+            ? Promise.reject(Object.assign(new Error('is a directory'), { code: 'EISDIR' }))
+            : Promise.resolve(text);
+        },
+        listFiles: () => Promise.resolve(Object.keys(files)),
+      },
+    );
+
+  it('reads credential providers from a file, or from all files of a folder in order', async () => {
+    const flags = ['--image-credential-provider-config=/p.yaml', '--image-credential-provider-bin-dir=/bin'];
+    const config = await load(flags, { '/p.yaml': provider('one') });
+    expect(config.imageCredentialProviders).toMatchObject([{ name: 'one', defaultCacheMs: 3_600_000 }]);
+    expect(config.imageCredentialProviderBinDir).toBe('/bin');
+    const several = await folder({
+      '/p/b.json': provider('b'),
+      '/p/a.yml': provider('a'),
+      '/p/c.txt': provider('c'),
+      '/p/d/e.yaml': provider('e'),
+    });
+    expect(several.imageCredentialProviders.map(({ name }) => name)).toEqual(['a', 'b']);
+    expect(await problemsOf(folder({ '/p/a.yaml': provider('a'), '/p/b.yaml': provider('a') }))).toEqual([
+      'duplicate provider name "a" in --image-credential-provider-config',
+    ]);
+  });
+
+  it('refuses one flag of credential providers without the other, and a file that is not there', async () => {
+    const together = '--image-credential-provider-config and --image-credential-provider-bin-dir must be set together';
+    expect(await problemsOf(load(['--image-credential-provider-config=/p.yaml']))).toEqual([together]);
+    expect(await problemsOf(load(['--image-credential-provider-bin-dir=/bin']))).toEqual([together]);
+    const both = ['--image-credential-provider-config=/p.yaml', '--image-credential-provider-bin-dir=/bin'];
+    expect(await problemsOf(load(both))).toEqual([
+      'cannot read --image-credential-provider-config "/p.yaml": no file "/p.yaml"',
+    ]);
+  });
+
   it.each(['kubelet.kubernetes.io/a=1', 'sub.node.kubernetes.io/a=1', 'topology.kubernetes.io/zone=a', 'a.b/c=d'])(
     'takes the label %s',
     async (label) => {

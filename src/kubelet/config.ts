@@ -7,8 +7,9 @@
  * alone: nobody gets in without a certificate or token.
  */
 import { hostname } from 'node:os';
+import { dirname } from 'node:path';
 import type { Taint } from '../objects/generated/core-v1.ts';
-import { ConfigError, isNotFound } from '../base/errors.ts';
+import { ConfigError, errnoOf, isNotFound } from '../base/errors.ts';
 import { type NodeIps, configProblems, flagProblems, parseNodeIps } from './config-checks.ts';
 import { type Field, type FieldValues, kubeletFields } from './config-fields.ts';
 import {
@@ -20,7 +21,12 @@ import {
   withDerivedDefaults,
 } from './config-file.ts';
 import type { KubeletFlags } from './config-flags.ts';
-import { formatDuration } from './config-values.ts';
+import { formatDuration, parseDurationMs } from './config-values.ts';
+import {
+  type CredentialProviderConfig,
+  parseCredentialProviders,
+} from './support/images/credential-provider-config.ts';
+import type { VerificationRules } from './support/images/verify-access.ts';
 import { valueOf } from '../objects/quantity.ts';
 
 export { parseKubeletFlags } from './config-flags.ts';
@@ -66,6 +72,10 @@ export interface KubeletConfig {
   serializeImagePulls: boolean;
   /** Undefined: no bound when pulls aren't serialised. */
   maxParallelImagePulls: number | undefined;
+  imageVerification: VerificationRules;
+  /** Plugins that give registry credentials. */
+  imageCredentialProviders: readonly CredentialProviderConfig[];
+  imageCredentialProviderBinDir: string;
 
   // API client and events
   kubeApiQps: number;
@@ -162,8 +172,9 @@ export async function loadKubeletConfig(
   await checkKubeconfig(flags, files, problems);
   const nodeName = (flags.hostnameOverride || hostname()).trim().toLowerCase();
   if (nodeName === '') problems.push('the node has no name: set --hostname-override');
+  const providers = await readCredentialProviders(flags, files, problems);
   if (problems.length > 0) throw new ConfigError('invalid configuration', problems);
-  return toKubeletConfig(nodeName, flags, values);
+  return toKubeletConfig(nodeName, flags, values, providers);
 }
 
 async function readTexts(flags: KubeletFlags, files: ConfigFiles, problems: string[]): Promise<ConfigText[]> {
@@ -186,6 +197,43 @@ async function readTexts(flags: KubeletFlags, files: ConfigFiles, problems: stri
   return texts;
 }
 
+/** A file, or all files of a folder in the order of their names. */
+async function readCredentialProviders(
+  { imageCredentialProviderConfig: path, imageCredentialProviderBinDir: binDir }: KubeletFlags,
+  files: ConfigFiles,
+  problems: string[],
+): Promise<readonly CredentialProviderConfig[]> {
+  if (path === '' && binDir === '') return [];
+  if (path === '' || binDir === '') {
+    problems.push('--image-credential-provider-config and --image-credential-provider-bin-dir must be set together');
+    return [];
+  }
+  try {
+    const texts = await readFileOrFolder(path, files);
+    if (texts.length === 0) problems.push(`--image-credential-provider-config: there is no configuration in "${path}"`);
+    const { providers, problems: own } = parseCredentialProviders(texts, { parseDurationMs });
+    problems.push(...own);
+    return providers;
+  } catch (err) {
+    problems.push(
+      `cannot read --image-credential-provider-config "${path}": ${err instanceof Error ? err.message : String(err)}`,
+    );
+    return [];
+  }
+}
+
+async function readFileOrFolder(path: string, files: ConfigFiles): Promise<Array<{ path: string; text: string }>> {
+  try {
+    return [{ path, text: await files.readFile(path) }];
+  } catch (err) {
+    if (errnoOf(err) !== 'EISDIR') throw err;
+  }
+  const names = (await files.listFiles(path)).filter(
+    (name) => dirname(name) === path.replace(/(.)\/+$/, '$1') && /\.(json|yaml|yml)$/.test(name),
+  );
+  return await Promise.all(names.toSorted().map(async (name) => ({ path: name, text: await files.readFile(name) })));
+}
+
 /** A bootstrap file is not needed while there is a kubeconfig; without one we cannot make it yet. */
 async function checkKubeconfig(flags: KubeletFlags, files: ConfigFiles, problems: string[]): Promise<void> {
   if (flags.kubeconfig === '' || flags.bootstrapKubeconfig === '') return;
@@ -205,7 +253,12 @@ function withFlags(values: FieldValues, flags: Partial<FieldValues>): FieldValue
   return merged;
 }
 
-function toKubeletConfig(nodeName: string, flags: KubeletFlags, v: FieldValues): KubeletConfig {
+function toKubeletConfig(
+  nodeName: string,
+  flags: KubeletFlags,
+  v: FieldValues,
+  imageCredentialProviders: readonly CredentialProviderConfig[],
+): KubeletConfig {
   const { ips, preferredFamily } = parseNodeIps(flags.nodeIp);
   return {
     nodeName,
@@ -235,6 +288,12 @@ function toKubeletConfig(nodeName: string, flags: KubeletFlags, v: FieldValues):
     registryBurst: v.registryBurst,
     serializeImagePulls: v.serializeImagePulls ?? true,
     maxParallelImagePulls: v.maxParallelImagePulls,
+    imageVerification: {
+      policy: v.imagePullCredentialsVerificationPolicy as VerificationRules['policy'], // checked to be one of them
+      allowlist: v.preloadedImagesVerificationAllowlist,
+    },
+    imageCredentialProviders,
+    imageCredentialProviderBinDir: flags.imageCredentialProviderBinDir,
     kubeApiQps: v.kubeAPIQPS,
     kubeApiBurst: v.kubeAPIBurst,
     eventRecordQps: v.eventRecordQPS,

@@ -9,7 +9,7 @@ import type { ApiClient } from '../client/api-client.ts';
 import { Informer } from '../client/informer.ts';
 import * as types from '../client/resource-types.ts';
 import { withoutManagedFields } from '../client/shared-informers.ts';
-import type { ConfigMap, Node, Pod, Secret, Service } from '../objects/generated/core-v1.ts';
+import type { ConfigMap, Node, Pod, Secret, Service, ServiceAccount } from '../objects/generated/core-v1.ts';
 import type { ObjectKind, ObjectWatch } from './support/objects/watched-objects.ts';
 import type { IssuedToken, TokenWish } from './support/volumes/volumes.ts';
 
@@ -110,6 +110,10 @@ export class KubeletApi {
       signal,
     );
     return { ...answer.status, expirationSeconds: answer.spec.expirationSeconds };
+  }
+
+  async serviceAccount(namespace: string, name: string, signal: AbortSignal): Promise<ServiceAccount> {
+    return await this.#need.client.get(types.serviceAccounts, { namespace, name }, signal);
   }
 
   /** The runtime's handler behind a RuntimeClass. @throws when there is no such class */

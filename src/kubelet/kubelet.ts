@@ -12,7 +12,6 @@ import { runLoop } from '../base/run-loop.ts';
 import { aborted, runTogether } from '../base/run-together.ts';
 import type { ApiClient } from '../client/api-client.ts';
 import { EventRecorder, type EventSink } from '../client/event-recorder.ts';
-import { TokenBucket } from '../client/token-bucket.ts';
 import type { Pod, Secret } from '../objects/generated/core-v1.ts';
 import { isConditionTrue } from '../objects/conditions.ts';
 import { podQos } from '../objects/qos.ts';
@@ -34,6 +33,7 @@ import { StartPacer, paceFor } from './execute/start-pacer.ts';
 import { decideInitRestart, decideRestart } from './execute/restart-policy.ts';
 import { nodeEvents, podEvents, podTarget } from './events.ts';
 import { KubeletApi } from './kubelet-api.ts';
+import { makeImages } from './kubelet-images.ts';
 import { type MachinePlaces, openMachine } from './kubelet-machine.ts';
 import { makeServer } from './kubelet-server.ts';
 import { Housekeeping } from './housekeeping.ts';
@@ -58,7 +58,6 @@ import { PodStatusWriter } from './report/pod-status-writer.ts';
 import { PodTimeline } from './report/pod-timeline.ts';
 import { HealthServer } from './serve/health-server.ts';
 import { metadataField, resourceField } from './support/environment/field-path.ts';
-import { Images } from './support/images/images.ts';
 import { ContainerLogs } from './support/logs/logs.ts';
 import { WatchedObjects } from './support/objects/watched-objects.ts';
 import { Probes } from './support/probes/probes.ts';
@@ -241,17 +240,7 @@ export async function runKubelet(
     },
     log: room('termination'),
   });
-  const pulls =
-    config.registryPullQps > 0
-      ? new TokenBucket({ qps: config.registryPullQps, burst: config.registryBurst, clock })
-      : undefined;
-  const images = new Images({
-    cri,
-    events,
-    mayPull: () => pulls?.tryTake() ?? true,
-    parallelPullsMax: config.serializeImagePulls ? 1 : (config.maxParallelImagePulls ?? Infinity),
-    clock,
-  });
+  const images = makeImages({ config, cri, api: known, events, phases: timeline, clock, log: room('images') });
   const volumes: Volumes = new Volumes({
     rootDir: config.rootDir,
     syncFrequencyMs: config.syncPeriodMs,
@@ -562,6 +551,7 @@ export async function runKubelet(
 
   // ---- start
   await volumes.prepareRoot(signal);
+  await images.open();
   await podCgroups.ensureTree(signal);
   machine.size.hasSwapController = await machine.cgroups.hasSwapLimit(podCgroups.topPath);
   await host.setOwnOomScoreAdj(config.oomScoreAdj).catch((err: unknown) => {
@@ -608,6 +598,7 @@ export async function runKubelet(
     deadlines,
     statuses,
     volumes,
+    images,
     objects,
     probes,
     housekeeping,

@@ -11,7 +11,7 @@ import type { Clock } from '../../../base/clock.ts';
 import type { Logger } from '../../../base/logger.ts';
 import { type LoadX509, createSelfSignedPair } from './self-signed-pair.ts';
 import { WatchedFiles } from './watched-files.ts';
-import { replaceFile } from './replace-file.ts';
+import { replaceFile } from '../../../base/replace-file.ts';
 
 export interface KeyPair {
   /** PEM, the leaf first. */

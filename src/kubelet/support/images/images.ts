@@ -1,44 +1,78 @@
 /**
- * Makes sure that a container's image is there: looks, pulls by policy, waits out failures. Owns the pull back-off and
- * the limits on pulls at once. Two containers that want the same image at the same time share one pull.
+ * Makes sure that a container's image is there and that its pod may use it: looks, verifies, pulls by policy. The door
+ * of the room: what is remembered of pulls, on disk and in memory, belongs to it.
  */
-import type { AuthConfig, Cri, PodSandboxConfig } from '../../../adapters/cri/cri.ts';
+import type { Cri, PodSandboxConfig } from '../../../adapters/cri/cri.ts';
 import type { CriImage } from '../../../adapters/cri/cri-types.ts';
-import { Backoff } from '../../../base/backoff.ts';
 import type { Clock } from '../../../base/clock.ts';
+import { describeError } from '../../../base/errors.ts';
 import { rpcText } from '../../../base/grpc.ts';
-import { Semaphore } from '../../../base/semaphore.ts';
+import type { Logger } from '../../../base/logger.ts';
+import { runLoop } from '../../../base/run-loop.ts';
 import type { Pod, Secret } from '../../../objects/generated/core-v1.ts';
-import { type PodContainer, type PodEvents, uidOf } from '../../pod-model.ts';
+import { type PodContainer, type PodEvents, type PodPhases } from '../../pod-model.ts';
+import { type ImageOutcome, ImagePuller } from './image-puller.ts';
 import { parseImageName } from './image-name.ts';
-import { type Credential, credentialsFor } from './pull-credentials.ts';
+import { type FittingCredential, type KeyringEntry, fittingCredentials, secretKeyring } from './keyring.ts';
+import { PullBackoff } from './pull-backoff.ts';
+import { PullRecords } from './pull-records.ts';
+import { PullSlots } from './pull-slots.ts';
+import { type VerificationRules, decideAccess } from './verify-access.ts';
+
+export type { ImageOutcome } from './image-puller.ts';
 
 interface ImagesNeed {
-  cri: Pick<Cri, 'imageStatus' | 'pullImage'>;
+  cri: Pick<Cri, 'imageStatus' | 'listImages' | 'pullImage'>;
   events: PodEvents;
+  phases: PodPhases;
+  rootDir: string;
+  /** Credentials of the node itself. */
+  nodeCredentials(): Promise<readonly KeyringEntry[]>;
+  /** Plugins that know credentials for the repository. */
+  providers: {
+    entries(pod: Pod, repository: string, signal: AbortSignal): Promise<readonly KeyringEntry[]>;
+    forget(podUid: string): void;
+  };
+  verification: VerificationRules;
   /** Whether one more pull fits the node's rate (registryPullQPS). */
   mayPull(): boolean;
   /** Pulls at once; 1 is upstream's serial mode, Infinity no limit. */
   parallelPullsMax: number;
   clock: Clock;
+  log: Logger;
 }
 
-export type ImageOutcome =
-  | { kind: 'present'; image: CriImage }
-  | { kind: 'failed'; reason: string; message: string; retryAtMs?: number };
-
-const pullBackoffInitialMs = 10_000;
-const pullBackoffMaxMs = 300_000;
+const tidyPeriodMs = 5 * 60_000;
 
 export class Images {
   readonly #need: ImagesNeed;
-  readonly #backoff = new Backoff({ initialMs: pullBackoffInitialMs, maxMs: pullBackoffMaxMs });
-  readonly #lastFailure = new Map<string, { reason: string; message: string }>();
-  readonly #pulls: Semaphore;
+  readonly #records: PullRecords;
+  readonly #backoff: PullBackoff;
+  readonly #puller: ImagePuller;
+  /** Names of pulls with an unknown end whose image was not there at the last look. */
+  #missing: ReadonlySet<string> = new Set();
 
   constructor(need: ImagesNeed) {
+    const { cri, mayPull, phases, parallelPullsMax, rootDir, clock, log } = need;
     this.#need = need;
-    this.#pulls = new Semaphore(need.parallelPullsMax);
+    this.#records = new PullRecords({ rootDir, clock, log });
+    this.#backoff = new PullBackoff({ rootDir, clock, log });
+    const slots = new PullSlots({ max: parallelPullsMax, clock });
+    const parts = { records: this.#records, backoff: this.#backoff, slots };
+    this.#puller = new ImagePuller({ cri, ...parts, mayPull, phases, clock, log });
+  }
+
+  /** Takes up what earlier processes noted; before the first `ensure`. */
+  async open(): Promise<void> {
+    await this.#records.open();
+    await this.#backoff.open();
+  }
+
+  /** Keeps the records in step with the images that are there. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { clock, log } = this.#need;
+    await runLoop((s) => this.#tidy(s), { periodMs: tidyPeriodMs, retryMs: tidyPeriodMs, clock, log }, signal);
+    await this.#backoff.whenWritten();
   }
 
   /** @param interrupt aborts a pull when the pod is to end */
@@ -49,144 +83,99 @@ export class Images {
     secrets: readonly Secret[],
     interrupt: AbortSignal,
   ): Promise<ImageOutcome> {
-    const { cri, events } = this.#need;
     const event = (type: 'Normal' | 'Warning', reason: string, message: string): void =>
-      events.container(pod, kind, spec.name, type, reason, message);
-    const parsed = parseImageName(spec.image);
+      this.#need.events.container(pod, kind, spec.name, type, reason, message);
+    const { image, imagePullPolicy: policy } = spec;
+    const parsed = parseImageName(image);
     if (parsed.kind === 'invalid') {
-      const message = `Failed to apply default image tag "${spec.image}": ${parsed.message}`;
+      const message = `Failed to apply default image tag "${image}": ${parsed.message}`;
       event('Warning', 'InspectFailed', message);
       return { kind: 'failed', reason: 'InvalidImageName', message };
     }
-    if (spec.imagePullPolicy !== 'Always') {
+    const { name, repository } = parsed;
+    let fitting: Promise<readonly FittingCredential[]> | undefined;
+    const credentials = (): Promise<readonly FittingCredential[]> =>
+      (fitting ??= this.#credentials(pod, repository, secrets, interrupt));
+    if (policy !== 'Always') {
       let present: CriImage | undefined;
       try {
-        present = await cri.imageStatus(parsed.name, interrupt);
+        present = await this.#need.cri.imageStatus(name, interrupt);
       } catch (err) {
         interrupt.throwIfAborted();
         const message = `Failed to inspect image "": ${rpcText(err)}`;
         event('Warning', 'InspectFailed', message);
         return { kind: 'failed', reason: 'ImageInspectError', message };
       }
-      if (present !== undefined) {
-        event(
-          'Normal',
-          'Pulled',
-          `Container image "${spec.image}" already present on machine and can be accessed by the pod`,
-        );
+      if (present !== undefined && (await this.#mayUse(name, repository, present, credentials))) {
+        const text = `Container image "${image}" already present on machine and can be accessed by the pod`;
+        event('Normal', 'Pulled', text);
         return { kind: 'present', image: present };
       }
-      if (spec.imagePullPolicy === 'Never') {
-        const message = `Container image "${spec.image}" is not present with pull policy of Never`;
+      if (policy === 'Never') {
+        const message = `Container image "${image}" is not present with pull policy of Never`;
         event('Warning', 'ErrImageNeverPull', message);
         return { kind: 'failed', reason: 'ErrImageNeverPull', message };
       }
     }
-    return await this.#pull(pod, spec.image, parsed, sandbox, secrets, event, interrupt);
-  }
-
-  async #pull(
-    pod: Pod,
-    image: string,
-    { name, repository }: { name: string; repository: string },
-    sandbox: PodSandboxConfig,
-    secrets: readonly Secret[],
-    event: (type: 'Normal' | 'Warning', reason: string, message: string) => void,
-    interrupt: AbortSignal,
-  ): Promise<ImageOutcome> {
-    const { cri, clock } = this.#need;
-    const key = `${uidOf(pod)}_${name}`;
-    const nowMs = clock.nowMs();
-    if (this.#backoff.isInBackoff(key, nowMs)) {
-      const text = `Back-off pulling image "${image}"`;
-      event('Normal', 'BackOff', text);
-      const last = this.#lastFailure.get(key);
-      const message = last === undefined ? text : `${text}: ${last.reason}: ${last.message}`;
-      return { kind: 'failed', reason: 'ImagePullBackOff', message, retryAtMs: this.#backoff.endsMs(key) ?? nowMs };
-    }
-    event('Normal', 'Pulling', `Pulling image "${image}"`);
-    const askedMs = clock.monotonicMs();
-    try {
-      if (!this.#need.mayPull()) throw new Error('pull QPS exceeded');
-      const { pullMs, present } = await this.#pulls.with(interrupt, async () => {
-        const beganMs = clock.monotonicMs();
-        await this.#tryCredentials(name, credentialsFor(repository, secrets), pod, sandbox, interrupt);
-        const pulled = await cri.imageStatus(name, interrupt);
-        return { pullMs: clock.monotonicMs() - beganMs, present: pulled };
-      });
-      if (present === undefined) throw new Error(`the runtime pulled "${name}" but does not have it`);
-      this.#backoff.reset(key);
-      this.#lastFailure.delete(key);
-      const wholeMs = clock.monotonicMs() - askedMs;
-      event(
-        'Normal',
-        'Pulled',
-        `Successfully pulled image "${image}" in ${goMilliseconds(pullMs)} (${goMilliseconds(wholeMs)} including waiting). Image size: ${present.sizeBytes} bytes.`,
-      );
-      return { kind: 'present', image: present };
-    } catch (err) {
-      interrupt.throwIfAborted();
-      const text = rpcText(err);
-      event('Warning', 'Failed', `Failed to pull image "${image}": ${text}`);
-      const failure = pullFailure(image, text);
-      this.#backoff.next(key, clock.nowMs());
-      this.#lastFailure.set(key, failure);
-      return { kind: 'failed', ...failure };
-    }
-  }
-
-  /** Each credential in turn until one works; without any, one anonymous try. */
-  async #tryCredentials(
-    name: string,
-    credentials: readonly Credential[],
-    pod: Pod,
-    sandbox: PodSandboxConfig,
-    signal: AbortSignal,
-  ): Promise<void> {
-    const { cri } = this.#need;
-    const annotations = { ...pod.metadata.annotations };
-    const tries: Array<AuthConfig | undefined> = credentials.length === 0 ? [undefined] : [...credentials];
-    let failure: unknown;
-    for (const auth of tries) {
-      try {
-        await cri.pullImage(name, annotations, auth, sandbox, signal);
-        return;
-      } catch (err) {
-        signal.throwIfAborted();
-        failure = err;
-      }
-    }
-    throw failure;
+    return await this.#puller.pull({ pod, image, name, repository, sandbox, credentials, event }, interrupt);
   }
 
   /** Forgets what is known about a pod that is gone. */
   forget(uid: string): void {
-    for (const key of this.#lastFailure.keys()) {
-      if (!key.startsWith(`${uid}_`)) continue;
-      this.#lastFailure.delete(key);
-      this.#backoff.reset(key);
+    this.#backoff.forget(uid);
+    this.#need.providers.forget(uid);
+  }
+
+  async #mayUse(
+    name: string,
+    repository: string,
+    present: CriImage,
+    credentials: () => Promise<readonly FittingCredential[]>,
+  ): Promise<boolean> {
+    const { verification, log } = this.#need;
+    const record = this.#records.record(present.id);
+    const known = { record, wasPulledByKubelet: this.#records.wasPulledByKubelet(name, present.id) };
+    if (decideAccess(verification, repository, known, []).kind === 'granted') return true;
+    if (record?.credentialMapping?.[repository] === undefined) return false; // no credential could change that
+    const origins = (await credentials()).map(({ origin }) => origin);
+    const decision = decideAccess(verification, repository, known, origins);
+    if (decision.kind === 'pull') return false;
+    if (decision.learned !== undefined) {
+      await this.#records.learn(present.id, repository, decision.learned).catch((err: unknown) => {
+        // the pod has shown what it must; the next one is asked again
+        log.warn({ image: name, reason: describeError(err) }, 'cannot record who may use an image');
+      });
     }
+    return true;
   }
-}
 
-function pullFailure(image: string, text: string): { reason: string; message: string } {
-  for (const reason of ['RegistryUnavailable', 'SignatureValidationFailed']) {
-    const at = text.indexOf(reason);
-    if (at < 0) continue;
-    const what = reason === 'RegistryUnavailable' ? 'the registry is unavailable' : 'the signature validation failed';
-    return {
-      reason,
-      message: `image pull failed for ${image} because ${what}: ${text.slice(at + reason.length).replace(/^: /, '')}`,
-    };
+  /** All that fit, in the order in which they are tried: the pod's, the node's, those of plugins. */
+  async #credentials(
+    pod: Pod,
+    repository: string,
+    secrets: readonly Secret[],
+    signal: AbortSignal,
+  ): Promise<readonly FittingCredential[]> {
+    const sources = [
+      secretKeyring(secrets),
+      await this.#need.nodeCredentials(),
+      await this.#need.providers.entries(pod, repository, signal),
+    ];
+    return sources.flatMap((entries) => fittingCredentials(repository, entries));
   }
-  return { reason: 'ErrImagePull', message: text };
-}
 
-/** A duration cut to milliseconds, as Go prints it: `532ms`, `1.234s`, `1m2.5s`. */
-export function goMilliseconds(ms: number): string {
-  const whole = Math.floor(ms);
-  if (whole < 1000) return `${whole}ms`;
-  const seconds = Number(((whole % 60_000) / 1000).toFixed(3));
-  const minutes = Math.floor(whole / 60_000);
-  return minutes === 0 ? `${seconds}s` : `${minutes}m${seconds}s`;
+  async #tidy(signal: AbortSignal): Promise<void> {
+    const { cri, clock } = this.#need;
+    const stillMissing = new Set<string>();
+    for (const name of this.#records.unfinished()) {
+      const present = await cri.imageStatus(name, signal);
+      if (present !== undefined) await this.#records.adopt(name, present.id);
+      else if (this.#missing.has(name)) await this.#records.forgetUnfinished(name);
+      else stillMissing.add(name); // the runtime may be at it yet
+    }
+    this.#missing = stillMissing;
+    const lookedMs = clock.nowMs();
+    const present = new Set((await cri.listImages(signal)).map(({ id }) => id));
+    await this.#records.prune(present, lookedMs);
+  }
 }

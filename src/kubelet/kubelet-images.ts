@@ -1,0 +1,93 @@
+/** The room of images with what it needs of the machine and the API: credentials, tokens, plugins, limits. */
+import type { Cri } from '../adapters/cri/cri.ts';
+import { CommandError, runCommand } from '../adapters/processes/processes.ts';
+import type { Clock } from '../base/clock.ts';
+import { NotFoundError } from '../base/errors.ts';
+import type { Logger } from '../base/logger.ts';
+import { TokenBucket } from '../client/token-bucket.ts';
+import type { KubeletConfig } from './config.ts';
+import { parseDurationMs } from './config-values.ts';
+import type { KubeletApi } from './kubelet-api.ts';
+import { type PodEvents, type PodPhases, uidOf } from './pod-model.ts';
+import { CredentialProviders } from './support/images/credential-providers.ts';
+import { Images } from './support/images/images.ts';
+import { NodeCredentials } from './support/images/node-credentials.ts';
+import { ServiceAccountTokens } from './support/volumes/service-account-tokens.ts';
+
+export interface ImagesContext {
+  config: KubeletConfig;
+  cri: Cri;
+  /** Undefined: standalone. */
+  api: KubeletApi | undefined;
+  events: PodEvents;
+  phases: PodPhases;
+  clock: Clock;
+  log: Logger;
+}
+
+const tokenLifeSeconds = 3600;
+
+export function makeImages({ config, cri, api, events, phases, clock, log }: ImagesContext): Images {
+  const places = {
+    rootDir: config.rootDir,
+    workingDirectory: process.cwd(),
+    home: process.env['HOME'],
+    top: '/',
+  };
+  const withApi = (): KubeletApi => {
+    if (api === undefined) throw new NotFoundError('this kubelet has no API server to ask about service accounts');
+    return api;
+  };
+  const tokens = new ServiceAccountTokens({ requestToken: (wish, s) => withApi().requestToken(wish, s), clock });
+  const nodeCredentials = new NodeCredentials({ places, clock, log });
+  const providers = new CredentialProviders({
+    providers: config.imageCredentialProviders,
+    binDir: config.imageCredentialProviderBinDir,
+    run: runPlugin,
+    serviceAccount: (namespace, name, s) => withApi().serviceAccount(namespace, name, s),
+    requestToken: (pod, audience, s) =>
+      tokens.get(
+        {
+          namespace: pod.metadata.namespace ?? 'default',
+          serviceAccount: pod.spec.serviceAccountName ?? '',
+          audience,
+          expirationSeconds: tokenLifeSeconds,
+          podName: pod.metadata.name,
+          podUid: uidOf(pod),
+        },
+        s,
+      ),
+    forgetTokens: (uid) => tokens.forget(uid),
+    parseDurationMs,
+    clock,
+    log,
+  });
+  const { registryPullQps: qps, registryBurst: burst } = config;
+  const rate = qps > 0 ? new TokenBucket({ qps, burst, clock }) : undefined;
+  return new Images({
+    cri,
+    events,
+    phases,
+    rootDir: config.rootDir,
+    nodeCredentials: () => nodeCredentials.entries(),
+    providers,
+    verification: config.imageVerification,
+    mayPull: () => rate?.tryTake() ?? true,
+    parallelPullsMax: config.serializeImagePulls ? 1 : (config.maxParallelImagePulls ?? Infinity),
+    clock,
+    log,
+  });
+}
+
+type RunPlugin = ConstructorParameters<typeof CredentialProviders>[0]['run'];
+
+/** What a plugin says on its standard output is secret, also when it fails. */
+const runPlugin: RunPlugin = async (file, args, options) => {
+  try {
+    return await runCommand(file, args, options);
+  } catch (err) {
+    if (!(err instanceof CommandError)) throw err;
+    const how = err.exitCode === undefined ? 'could not be run to its end' : `exited with code ${err.exitCode}`;
+    throw new Error(`"${file}" ${how}${err.stderr.trim() === '' ? '' : `: ${err.stderr.trim().slice(-1000)}`}`);
+  }
+};
