@@ -40,7 +40,10 @@ export class KubeletFixture {
   readonly cri: FakeCri;
   readonly clock: WarpClock;
   readonly api = new FakeApi();
+  /** How many kubelets there were. */
+  kubeletsStarted = 0;
   readonly #running = new Set<TestKubelet>();
+  readonly #closers: Array<() => Promise<void>> = [];
 
   constructor(directory: string, cri: FakeCri, clock: WarpClock) {
     this.directory = directory;
@@ -56,9 +59,19 @@ export class KubeletFixture {
   async start({
     api = this.api,
     log = silentLogger,
-  }: { api?: ApiClient | 'none'; log?: Logger } = {}): Promise<TestKubelet> {
+    endpoint = this.cri.endpoint,
+    settings = {},
+  }: {
+    api?: ApiClient | 'none';
+    log?: Logger;
+    /** Another way to the runtime. */
+    endpoint?: string;
+    /** More fields of the KubeletConfiguration. */
+    settings?: object;
+  } = {}): Promise<TestKubelet> {
+    this.kubeletsStarted++;
     const stop = new AbortController();
-    const config = await this.#config();
+    const config = await this.#config({ containerRuntimeEndpoint: endpoint, ...settings });
     const done = runKubelet(
       {
         config,
@@ -85,9 +98,15 @@ export class KubeletFixture {
     return kubelet;
   }
 
+  /** Done when the fixture closes, after the kubelets have stopped. */
+  onClose(closer: () => Promise<void>): void {
+    this.#closers.push(closer);
+  }
+
   async close(): Promise<void> {
     await this.cri.close(); // hung calls end
     for (const kubelet of this.#running) await kubelet.stop();
+    for (const closer of this.#closers) await closer();
     await rm(this.directory, { recursive: true, force: true });
   }
 
@@ -119,12 +138,11 @@ export class KubeletFixture {
     return writeFile(join(this.manifests, file), typeof pod === 'string' ? pod : JSON.stringify(pod));
   }
 
-  #config(): Promise<KubeletConfig> {
+  #config(settings: object): Promise<KubeletConfig> {
     const path = join(this.directory, 'config.yaml');
     const text = JSON.stringify({
       kind: 'KubeletConfiguration',
       apiVersion: 'kubelet.config.k8s.io/v1beta1',
-      containerRuntimeEndpoint: this.cri.endpoint,
       staticPodPath: this.manifests,
       podLogsDir: join(this.directory, 'pod-logs'),
       failSwapOn: false,
@@ -135,6 +153,7 @@ export class KubeletFixture {
       clusterDNS: ['10.96.0.10'],
       clusterDomain: 'cluster.local',
       syncFrequency: '1m0s',
+      ...settings,
     });
     const flags = [
       `--config=${path}`,

@@ -67,6 +67,17 @@ describe('selectGarbage', () => {
       sandboxes: [],
     },
     {
+      name: 'one that was never started goes when it is replaced, and takes no place of one that ran',
+      pod: testObserved([
+        exited('web', 1, { attempt: 0 }),
+        testInstance('web', { attempt: 1, state: 'created' }),
+        testInstance('web', { attempt: 2 }),
+      ]),
+      all: false,
+      containers: ['web-1'],
+      sandboxes: [],
+    },
+    {
       name: 'a container that is about to start is spared',
       pod: testObserved([testInstance('web', { attempt: 1, state: 'created', createdAtNs: youngNs })]),
       all: false,

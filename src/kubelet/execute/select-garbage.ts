@@ -22,14 +22,19 @@ export function selectGarbage({ pods, mayRemoveAll, keepPerContainer, minAgeMs, 
   for (const pod of pods) {
     const removesAll = mayRemoveAll(pod.uid);
     const kept = new Map<string, number>();
+    const named = new Set<string>();
     const removed = new Set<string>();
     for (const container of pod.containers) {
+      const isNewest = !named.has(container.name);
+      named.add(container.name);
       if (container.state === 'running') continue;
       const ageMs = nowMs - Number(container.createdAtNs / 1_000_000n);
       const count = kept.get(container.name) ?? 0;
       // The newest instance of a container that is about to start is no garbage, dead as it may look.
       const isSpared = container.state === 'created' && ageMs < createdGraceMs;
-      if (!removesAll && (count < keepPerContainer || ageMs < minAgeMs || isSpared)) {
+      // One that was replaced before it was ever started has no log and no end that anybody could ask for.
+      const isVoid = container.state === 'created' && !isNewest;
+      if (!removesAll && !isVoid && (count < keepPerContainer || ageMs < minAgeMs || isSpared)) {
         kept.set(container.name, count + 1);
         continue;
       }

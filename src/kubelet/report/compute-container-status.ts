@@ -31,7 +31,9 @@ export function computeContainerStatus(input: ContainerStatusInput): ContainerSt
   const { container, observed, old, failure } = input;
   const { name } = container.spec;
   const instances = observed?.containers.filter((instance) => instance.name === name) ?? [];
-  const [latest, previous] = instances;
+  const [latest] = instances;
+  // one that was created and never started has not ended either
+  const previous = instances.find((instance) => instance !== latest && instance.state !== 'created');
   if (latest === undefined) return statusWithoutInstance(input);
   const restartCount = Math.max(restartCountOf(latest), old?.restartCount ?? 0);
   let state = stateOf(input, latest, old);

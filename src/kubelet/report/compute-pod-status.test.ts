@@ -252,6 +252,15 @@ describe('computePodStatus: containers', () => {
     });
   });
 
+  it('an instance that was never started is no last state, and hides none', () => {
+    const created = testInstance('web', { attempt: 1, state: 'created', startedAtNs: 0n });
+    const running = testInstance('web', { attempt: 2 });
+    expect(statusOf({ observed: testObserved([created, running]) }).containerStatuses?.[0]?.lastState).toEqual({});
+    expect(
+      statusOf({ observed: testObserved([exited('web', 3), created, running]) }).containerStatuses?.[0],
+    ).toMatchObject({ restartCount: 2, lastState: { terminated: { exitCode: 3 } } });
+  });
+
   it('an ended container shows how it ended until a start is refused', () => {
     const observed = testObserved([exited('web', 1)]);
     expect(statusOf({ observed }).containerStatuses?.[0]?.state).toMatchObject({ terminated: { exitCode: 1 } });
