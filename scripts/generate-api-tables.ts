@@ -1,7 +1,7 @@
 /**
  * Writes the API server's tables from the facts beside the object types:
  * `generated/discovery.ts` (every resource of the versions served) and `generated/schema.ts` (the fields of every type
- * that such a resource reaches). Run with `node scripts/generate-api-tables.ts`.
+ * that such a resource reaches), and for the kubelet `src/objects/generated/pod-shape.ts` (the fields of a Pod). Run with `node scripts/generate-api-tables.ts`.
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { execFileSync } from 'node:child_process';
@@ -154,5 +154,24 @@ writeFileSync(
   `${out}/protobuf.ts`,
   `${head}/** One message a line: \`name number~field~type …\`; \`*\` repeated, \`%\` a map from strings. */\nexport const protobufText = \`\n${messageLines.join('\n')}\n\`;\n`,
 );
-execFileSync('node_modules/.bin/oxfmt', [out]);
+const podShape: string[] = [];
+const seen = new Set<string>();
+const toVisit = ['core.v1.Pod'];
+for (let name = toVisit.pop(); name !== undefined; name = toVisit.pop()) {
+  const definition = definitions.get(name);
+  if (seen.has(name) || definition === undefined) continue;
+  seen.add(name);
+  if (definition.fields.length === 0) continue; // scalars and what takes anything
+  const shown = definition.fields.map(([key = '', type = '', required = '']) => {
+    toVisit.push(shorten(type).replace(/^(\[\]|map\[string\])+/, ''));
+    return `${key}${required === 'yes' ? '!' : ''}~${shorten(type)}`;
+  });
+  podShape.push([name, ...shown].join(' '));
+}
+const shapeFile = 'src/objects/generated/pod-shape.ts';
+writeFileSync(
+  shapeFile,
+  `${head}/** The types that a Pod reaches, one a line: \`name field!~type …\`; \`!\` is required. */\nexport const podShapeText = \`\n${podShape.toSorted().join('\n')}\n\`;\n`,
+);
+execFileSync('node_modules/.bin/oxfmt', [out, shapeFile]);
 console.log(`${lines.length} types, ${table.length} resources in ${out}`);

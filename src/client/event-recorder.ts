@@ -6,7 +6,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { type Clock, rfc3339Seconds } from '../base/clock.ts';
-import { describeError, isNotFound } from '../base/errors.ts';
+import { describeError, isNotFound, isUnavailable } from '../base/errors.ts';
 import type { Logger } from '../base/logger.ts';
 import type { Event } from '../objects/generated/core-v1.ts';
 import { type ApiClient, type KubeObject, type ResourceType, apiStatus } from './api-client.ts';
@@ -122,7 +122,8 @@ export class EventRecorder implements EventSink {
         return;
       } catch (err) {
         if (signal.aborted) return;
-        if (apiStatus(err) !== undefined || tries >= triesMax) {
+        // only a server that is away is asked again: one that has answered, or a request that nobody can make, stays so
+        if (apiStatus(err) !== undefined || !isUnavailable(err) || tries >= triesMax) {
           log.warn({ reason: event.reason, err: describeError(err) }, 'event was not written, dropping it');
           return;
         }

@@ -206,7 +206,7 @@ export class Informer<T extends KubeObject> implements ObjectStore<T> {
       const key = objectKey(object);
       if (event.type === 'DELETED') this.#remove(key, object);
       else this.#put(object);
-      this.#resourceVersion = event.object.metadata.resourceVersion ?? this.#resourceVersion;
+      this.#resourceVersion = object.metadata.resourceVersion ?? this.#resourceVersion;
     }
     return delivered;
   }

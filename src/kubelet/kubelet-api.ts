@@ -8,7 +8,6 @@ import type { Logger } from '../base/logger.ts';
 import type { ApiClient } from '../client/api-client.ts';
 import { Informer } from '../client/informer.ts';
 import * as types from '../client/resource-types.ts';
-import { withoutManagedFields } from '../client/shared-informers.ts';
 import type { ConfigMap, Node, Pod, Secret, Service, ServiceAccount } from '../objects/generated/core-v1.ts';
 import type { ObjectKind, ObjectWatch } from './support/objects/watched-objects.ts';
 import type { IssuedToken, TokenWish } from './support/volumes/volumes.ts';
@@ -16,6 +15,8 @@ import type { IssuedToken, TokenWish } from './support/volumes/volumes.ts';
 interface KubeletApiNeed {
   client: ApiClient;
   nodeName: string;
+  /** Makes a pod of what the wire brought. */
+  readPod(raw: unknown): Pod;
   clock: Clock;
   log: Logger;
 }
@@ -33,12 +34,12 @@ export class KubeletApi {
 
   constructor(need: KubeletApiNeed) {
     this.#need = need;
-    const { client, nodeName, clock, log } = need;
+    const { client, nodeName, readPod, clock, log } = need;
     this.pods = new Informer<Pod>({
       client,
       type: types.pods,
       fieldSelector: `spec.nodeName=${nodeName}`,
-      trim: withoutManagedFields,
+      trim: (raw) => readPod(raw),
       clock,
       log,
     });

@@ -19,6 +19,7 @@ import type { KubeletConfig } from './config.ts';
 import { ApiSource } from './desired/api-source.ts';
 import { FileSource } from './desired/file-source.ts';
 import { MirrorPods } from './desired/mirror-pods.ts';
+import { PodDoor } from './desired/pod-door.ts';
 import { PodStore } from './desired/pod-store.ts';
 import { ActiveDeadlines, deadlineExceeded } from './dispatch/active-deadlines.ts';
 import { PodIntake } from './dispatch/pod-intake.ts';
@@ -46,6 +47,7 @@ import {
   isRunning,
   isStaticPod,
   isTerminalPhase,
+  podDescription,
   podKey,
   uidOf,
 } from './pod-model.ts';
@@ -121,7 +123,10 @@ export async function runKubelet(
 
   // ---- what the API knows
   const room = (name: string): Logger => log.child({ room: name });
-  const known = client === undefined ? undefined : new KubeletApi({ client, nodeName, clock, log: room('api') });
+  const door = new PodDoor();
+  const readPod = (raw: unknown): Pod => door.read(raw);
+  const known =
+    client === undefined ? undefined : new KubeletApi({ client, nodeName, readPod, clock, log: room('api') });
   const withoutApi = (what: string): never => {
     throw new NotFoundError(`Cannot read ${what}: this kubelet has no API server`);
   };
@@ -180,6 +185,15 @@ export async function runKubelet(
       ? undefined
       : new ApiSource({
           informer: known.pods,
+          problemsOf: (pod) => door.problemsOf(pod),
+          isNobody: (pod) => door.isNobody(pod),
+          known: (uid) => store.get(uid),
+          onUnusable: (pod, problems) => {
+            const message = `Error validating pod ${podDescription(pod)} from api: ${problems.join('; ')}, ignoring`;
+            if (!door.isNobody(pod)) events.pod(pod, 'Warning', 'FailedValidation', message);
+            const { resourceVersion } = pod.metadata;
+            room('desired').error({ resourceVersion, message }, 'the API brought a pod that cannot be used');
+          },
           onSet: (pods) => store.setAll('api', pods),
           onPod: (uid, pod) => store.setOne('api', uid, pod),
         });
@@ -489,8 +503,11 @@ export async function runKubelet(
     },
     node: () => nodeReporter.node(),
     readNode: (s) => known?.readNode(s) ?? Promise.resolve(undefined),
-    forbidden: (pod) =>
-      refuseSysctls(pod, { allowedUnsafe: config.allowedUnsafeSysctls, kernelRelease: facts.kernelVersion }),
+    forbidden: (pod) => {
+      const why = apiSource?.refusalOf(uidOf(pod));
+      if (why !== undefined) return { reason: 'FailedValidation', message: `the pod is not valid: ${why}` };
+      return refuseSysctls(pod, { allowedUnsafe: config.allowedUnsafeSysctls, kernelRelease: facts.kernelVersion });
+    },
     unsupported: (pod) => {
       const volume = volumes.refused(pod);
       return (

@@ -8,6 +8,11 @@ export class WarpClock implements Clock {
   #aheadMs = 0;
   readonly #sleepers = new Set<{ atMs: number; check: () => void }>();
 
+  /** How many sleep now. */
+  get sleepers(): number {
+    return this.#sleepers.size;
+  }
+
   nowMs(): number {
     return systemClock.nowMs() + this.#aheadMs;
   }

@@ -10,7 +10,7 @@ import { type KubeletConfig, loadKubeletConfig, parseKubeletFlags } from '../../
 import { runKubelet } from '../../src/kubelet/kubelet.ts';
 import type { Container, ContainerStatus, Pod, PodSpec } from '../../src/objects/generated/core-v1.ts';
 import { FakeApi } from '../fakes/fake-api.ts';
-import { type FakeCri, openFakeCri } from '../fakes/fake-cri.ts';
+import { type FakeCri, type FakeCriOptions, openFakeCri } from '../fakes/fake-cri.ts';
 import { WarpClock } from '../fakes/warp-clock.ts';
 
 export const nodeName = 'node-1';
@@ -25,6 +25,9 @@ class NoMounts extends Mounts {
   }
   override unmount(): Promise<void> {
     return Promise.resolve();
+  }
+  override bindSubPath({ target }: { target: string }): Promise<void> {
+    return mkdir(target, { recursive: true }).then(() => {});
   }
   override isMountPoint(): Promise<boolean> {
     return Promise.resolve(false);
@@ -44,11 +47,13 @@ export class KubeletFixture {
   kubeletsStarted = 0;
   readonly #running = new Set<TestKubelet>();
   readonly #closers: Array<() => Promise<void>> = [];
+  readonly #moreConfig: Record<string, unknown>;
 
-  constructor(directory: string, cri: FakeCri, clock: WarpClock) {
+  constructor(directory: string, cri: FakeCri, clock: WarpClock, moreConfig: Record<string, unknown> = {}) {
     this.directory = directory;
     this.cri = cri;
     this.clock = clock;
+    this.#moreConfig = moreConfig;
   }
 
   get manifests(): string {
@@ -154,6 +159,7 @@ export class KubeletFixture {
       clusterDomain: 'cluster.local',
       syncFrequency: '1m0s',
       ...settings,
+      ...this.#moreConfig,
     });
     const flags = [
       `--config=${path}`,
@@ -170,17 +176,20 @@ export class KubeletFixture {
   }
 }
 
-/** With the images `web:1` and `init:1` there. */
-export async function openFixture(): Promise<KubeletFixture> {
+/** With the images `web:1` and `init:1` there. @param config more of the kubelet's configuration */
+export async function openFixture({
+  config,
+  cri: criOptions,
+}: { config?: Record<string, unknown>; cri?: FakeCriOptions } = {}): Promise<KubeletFixture> {
   const directory = await mkdtemp(join(tmpdir(), 'gantry-kubelet-'));
   for (const name of ['cgroup', 'manifests']) await mkdir(join(directory, name));
   await writeFile(join(directory, 'cgroup', 'cgroup.controllers'), 'cpu memory pids\n');
   await writeFile(join(directory, 'cgroup', 'cgroup.subtree_control'), 'cpu memory pids\n');
   const clock = new WarpClock();
-  const cri = await openFakeCri({ clock });
+  const cri = await openFakeCri({ clock, ...criOptions });
   cri.images.add('web:1');
   cri.images.add('init:1');
-  return new KubeletFixture(directory, cri, clock);
+  return new KubeletFixture(directory, cri, clock, config);
 }
 
 export const webContainer = (more: Partial<Container> = {}): Container => ({ name: 'web', image: 'web:1', ...more });

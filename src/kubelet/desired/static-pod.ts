@@ -3,6 +3,7 @@ import { parseAllDocuments } from 'yaml';
 import type { Container, Pod, Volume } from '../../objects/generated/core-v1.ts';
 import { fnv1a128Hex } from '../../base/fnv.ts';
 import { defaultPod } from '../../objects/default-pod.ts';
+import { readPodShape } from '../../objects/read-shape.ts';
 import { type PodSource, configHashAnnotation } from '../pod-model.ts';
 import { validatePod } from './validate-pod.ts';
 
@@ -36,9 +37,9 @@ export function parseStaticPod(text: string, origin: string, source: PodSource, 
   ) {
     return { kind: 'rejected', problems: ['invalid pod: name is needed for the pod'] };
   }
-  const shape = validatePod(object);
-  if (shape.length > 0) return { kind: 'rejected', problems: shape };
-  const pod = object as Pod;
+  const { pod, problems: shape } = readPodShape(raw);
+  const problems = validatePod(object);
+  if (problems.length + shape.length > 0) return { kind: 'rejected', problems: problems.length > 0 ? problems : shape };
   const references = apiReferences(pod).map((what) => `static pods may not reference ${what}`);
   if (references.length > 0) return { kind: 'rejected', problems: references };
   return { kind: 'pod', pod: asStaticPod(defaultPod(pod), raw, origin, source, nodeName) };

@@ -1,8 +1,25 @@
-/** What a static pod must be before it may run: no API server has looked at it. Pure; every problem at once. */
+/** What a pod must be before it may run, whoever has looked at it before. Pure; every problem at once. */
 import type { Container, Pod } from '../../objects/generated/core-v1.ts';
+import type { ObjectMeta } from '../../objects/generated/meta-v1.ts';
 
 const label = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/;
 const subdomain = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/;
+
+/** Uids are parts of paths. */
+const uidPattern = /^[A-Za-z0-9][A-Za-z0-9._-]{0,252}$/;
+
+/** Who a pod of the API is: all that is needed to answer for it. */
+export function identityProblems({ name, namespace = '', uid = '' }: ObjectMeta): string[] {
+  return [
+    ...(name.length <= 253 && subdomain.test(name) ? [] : [`metadata.name: Invalid value: ${shown(name)}`]),
+    ...(namespace.length <= 63 && label.test(namespace)
+      ? []
+      : [`metadata.namespace: Invalid value: ${shown(namespace)}`]),
+    ...(uidPattern.test(uid) ? [] : [`metadata.uid: Invalid value: ${shown(uid)}`]),
+  ];
+}
+
+const shown = (text: string): string => JSON.stringify(text.slice(0, 60));
 
 /** @param pod parsed from a file: nothing of its shape is certain but its name */
 export function validatePod(pod: Partial<Pod>): string[] {
@@ -61,6 +78,12 @@ function validateContainers(list: readonly unknown[], path: string, names: Set<s
     else if (names.has(name)) problems.push(`${at}.name: Duplicate value: "${name}"`);
     else names.add(name);
     if (typeof image !== 'string' || image.trim() === '') problems.push(`${at}.image: Required value`);
+    const { restartPolicy } = item;
+    if (restartPolicy !== undefined && !['Always', 'Never', 'OnFailure'].includes(String(restartPolicy))) {
+      problems.push(
+        `${at}.restartPolicy: Unsupported value: "${String(restartPolicy)}": supported values: "Always", "Never", "OnFailure"`,
+      );
+    }
     for (const field of ['command', 'args']) {
       const value = item[field];
       if (value !== undefined && !(Array.isArray(value) && value.every((word) => typeof word === 'string'))) {

@@ -186,7 +186,13 @@ export class PodIntake {
 
   #ask(pod: Pod, node: Node | undefined, hasRoom = false): Rejection | undefined {
     const { forbidden, unsupported } = this.#need;
-    return admitPod({ pod, others: this.#holders(uidOf(pod)), node, forbidden, unsupported, hasRoom });
+    try {
+      return admitPod({ pod, others: this.#holders(uidOf(pod)), node, forbidden, unsupported, hasRoom });
+    } catch (err) {
+      // what cannot be judged is refused: a pod must never take the others with it
+      const message = `Unexpected error while admitting the pod: ${describeError(err)}`;
+      return { reason: 'UnexpectedAdmissionError', message };
+    }
   }
 
   #settle(uid: string, rejection: Rejection | undefined): void {

@@ -1,0 +1,35 @@
+/**
+ * The door for pods that come over the wire. An API server has checked them, an older or a broken one less than we
+ * count on: whatever comes in is of the right types afterwards, and a pod that no kubelet can run is known as such, with
+ * the reasons. Remembers the reasons as long as somebody holds the pod.
+ */
+import type { Pod } from '../../objects/generated/core-v1.ts';
+import { readPodShape } from '../../objects/read-shape.ts';
+import { identityProblems, validatePod } from './validate-pod.ts';
+
+export class PodDoor {
+  readonly #problems = new WeakMap<Pod, readonly string[]>();
+
+  /** The pod as far as it can be read, without `managedFields`. Never throws. */
+  read(raw: unknown): Pod {
+    const { pod: read, problems: shape } = readPodShape(raw);
+    const { managedFields: _, ...metadata } = read.metadata;
+    const pod: Pod = { ...read, metadata };
+    const problems = shape.length > 0 ? shape : [...new Set([...identityProblems(metadata), ...validatePod(pod)])];
+    if (problems.length === 0) return pod;
+    // of a pod that is not run nothing but its metadata counts
+    const refused: Pod = { ...pod, spec: { containers: [] } };
+    this.#problems.set(refused, problems);
+    return refused;
+  }
+
+  /** Why the pod cannot run anywhere; empty for one that can. @param pod as `read` returned it */
+  problemsOf(pod: Pod): readonly string[] {
+    return this.#problems.get(pod) ?? [];
+  }
+
+  /** Whether nobody can answer for the pod: without a name, a namespace and a uid there is no place to say anything. */
+  isNobody(pod: Pod): boolean {
+    return identityProblems(pod.metadata).length > 0;
+  }
+}
