@@ -11,6 +11,7 @@ import {
   notSupported,
   required,
 } from './field-errors.ts';
+import { type ContainerList, validateRestartPolicy } from './restart-validation.ts';
 import { labelProblems, subdomainProblems } from './validate-names.ts';
 
 export function validatePodSpec(spec: PodSpec, field: string): FieldError[] {
@@ -28,7 +29,7 @@ export function validatePodSpec(spec: PodSpec, field: string): FieldError[] {
   if (spec.containers.length === 0) errors.push(required(`${field}.containers`));
   const names = new Set<string>();
   const hostPorts = new Set<string>();
-  const lists: Array<[string, Array<Container | EphemeralContainer>]> = [
+  const lists: Array<[ContainerList, Array<Container | EphemeralContainer>]> = [
     ['initContainers', spec.initContainers ?? []],
     ['containers', spec.containers],
     ['ephemeralContainers', spec.ephemeralContainers ?? []],
@@ -39,6 +40,7 @@ export function validatePodSpec(spec: PodSpec, field: string): FieldError[] {
       if (names.has(container.name)) errors.push(duplicate(`${at}.name`, container.name));
       names.add(container.name ?? '');
       errors.push(...validateContainer(container, at, volumes, hostPorts, spec.hostNetwork === true));
+      errors.push(...validateRestartPolicy(container, list, at));
     }
   }
   errors.push(...oneOf(spec.restartPolicy, `${field}.restartPolicy`, ['Always', 'OnFailure', 'Never']));
