@@ -31,7 +31,8 @@ import { decideSandbox } from './execute/compute-pod-actions.ts';
 import { CrashBackoff } from './execute/crash-backoff.ts';
 import { PodRuntime } from './execute/pod-runtime.ts';
 import { StartPacer, paceFor } from './execute/start-pacer.ts';
-import { decideInitRestart, decideRestart } from './execute/restart-policy.ts';
+import { isRestartingAll, mayRestartAll } from './execute/compute-restart-all.ts';
+import { hasEndedForGood, isToStartNext } from './execute/restart-policy.ts';
 import { nodeEvents, podEvents, podTarget } from './events.ts';
 import { KubeletApi } from './kubelet-api.ts';
 import { makeImages } from './kubelet-images.ts';
@@ -356,18 +357,17 @@ export async function runKubelet(
     const old = statuses.get(uid) ?? (isStaticPod(pod) ? store.mirrorOf(pod)?.status : pod.status);
     const isLate = deadlines.isPast(pod, old?.startTime) && !isTerminalPhase(old?.phase);
     if (isLate) events.pod(pod, 'Normal', deadlineExceeded.reason, deadlineExceeded.message);
-    const staysDown = (container: PodContainer, exitCode: number): boolean =>
-      (container.kind === 'init'
-        ? decideInitRestart(pod, container.spec, exitCode)
-        : decideRestart(pod, container.spec, exitCode)) === 'stay';
+    const staysDown = (container: PodContainer, exitCode: number): boolean => hasEndedForGood(pod, container, exitCode);
     const computed = computePodStatus({
       pod,
       observed,
       old,
       failures,
-      isToStart: ({ spec }) => !isEnding && failures.has(spec.name),
+      isToStart: (container) => !isEnding && isToStartNext(pod, container, observed),
       staysDown,
       needsSandbox: decideSandbox(pod, observed).kind === 'create',
+      isRestartingAll: mayRestartAll(pod) ? isRestartingAll(pod, observed) : undefined,
+      hasRecursiveReadOnly: runtimeStatus.current?.handlers.some((one) => one.recursiveReadOnlyMounts) === true,
       probes,
       hasProbe: ({ spec }, kind) => (kind === 'startup' ? spec.startupProbe : spec.readinessProbe) !== undefined,
       isEnding,

@@ -8,16 +8,10 @@ export function refuseUnsupported({ spec }: Pod): Rejection | undefined {
     message: `Pod requires node features that are not available: ${what}`,
   });
   if ((spec.resourceClaims ?? []).length > 0) return refuse('dynamic resource allocation (spec.resourceClaims)');
-  for (const { name, volumeDevices, lifecycle, restartPolicyRules } of [
-    ...(spec.initContainers ?? []),
-    ...spec.containers,
-  ]) {
+  for (const { name, volumeDevices, lifecycle } of [...(spec.initContainers ?? []), ...spec.containers]) {
     if ((volumeDevices ?? []).length > 0) return refuse(`raw block volumes (volumeDevices of container "${name}")`);
     if (lifecycle?.stopSignal !== undefined)
       return refuse(`a stop signal (lifecycle.stopSignal of container "${name}")`);
-    if (restartPolicyRules?.some(({ action }) => action === 'RestartAllContainers') === true) {
-      return refuse(`the action RestartAllContainers (restartPolicyRules of container "${name}")`);
-    }
   }
   return undefined;
 }

@@ -21,9 +21,11 @@ function brief(action: PodAction): string {
     case 'start-container':
       return `start ${action.container.spec.name}`;
     case 'kill-container':
-      return `kill ${action.name}: ${action.message}`;
+      return `kill ${action.name}: ${action.message}${action.graceSeconds === undefined ? '' : ` in ${action.graceSeconds} s`}`;
     case 'remove-container':
       return `remove ${action.containerId}`;
+    case 'reset-container':
+      return `reset ${action.containerId}`;
   }
 }
 
@@ -42,6 +44,16 @@ const withSidecar = {
   initContainers: [testContainer('side', { restartPolicy: 'Always' }), testContainer('i2')],
 };
 const stopped = testSandbox({ isReady: false });
+
+const restartAllOn42 = {
+  restartPolicy: 'Never',
+  restartPolicyRules: [{ action: 'RestartAllContainers', exitCodes: { operator: 'In', values: [42] } }],
+};
+const restartAllPod = testPod({
+  ...withSidecar,
+  containers: [testContainer('web', restartAllOn42), testContainer('other')],
+  ephemeralContainers: [{ name: 'debug', image: 'x' }],
+});
 
 const rows: Row[] = [
   { name: 'a new pod gets a sandbox and its containers', pod: testPod(two), want: ['sandbox 0', 'start a', 'start b'] },
@@ -322,6 +334,97 @@ const rows: Row[] = [
     pod: testPod({ ...withSidecar, restartPolicy: 'Never' }),
     observed: testObserved([testInstance('side'), exited('i2', 0), exited('web', 0)]),
     want: ['kill-pod'],
+  },
+
+  {
+    name: 'one that exited together with the regular containers comes first',
+    pod: testPod({ initContainers: [testContainer('side', { restartPolicy: 'Always', startupProbe: {} })] }),
+    observed: testObserved([exited('side', 1), exited('web', 1)]),
+    want: ['start side'],
+  },
+  {
+    name: 'one with a changed image is replaced',
+    pod: testPod({ initContainers: [testContainer('side', { restartPolicy: 'Always', image: 'other' })] }),
+    observed: testObserved([testInstance('side'), testInstance('web')]),
+    want: ['kill side: Init container side definition changed', 'start side'],
+  },
+  {
+    name: 'one that fails its startup probe is replaced, and the others wait',
+    pod: testPod({ initContainers: [testContainer('side', { restartPolicy: 'Always', startupProbe: {} })] }),
+    observed: testObserved([testInstance('side')]),
+    startup: { 'side-0': 'failure' },
+    want: ['kill side: Init container side failed startup probe', 'start side'],
+  },
+  {
+    name: 'Never: when the last regular container fails its probe, the whole pod is ended',
+    pod: testPod({ ...withSidecar, restartPolicy: 'Never' }),
+    observed: testObserved([testInstance('side'), exited('i2', 0), testInstance('web')]),
+    liveness: { 'web-0': 'failure' },
+    want: ['kill-pod'],
+  },
+
+  // the action RestartAllContainers
+  {
+    name: 'an exit that asks for all: what runs is killed first, regular containers before the others',
+    pod: restartAllPod,
+    observed: testObserved([testInstance('side'), exited('i2', 0), testInstance('other'), exited('web', 42)]),
+    want: ['kill other: killing in 0 s', 'kill side: killing in 0 s'],
+  },
+  {
+    name: 'then all are removed, older instances too, who asked for it last',
+    pod: restartAllPod,
+    observed: testObserved([
+      exited('web', 1),
+      exited('web', 42, { attempt: 1 }),
+      exited('side', 137),
+      exited('i2', 0),
+      exited('other', 137),
+      testInstance('debug'),
+    ]),
+    want: ['reset other-0', 'reset side-0', 'reset i2-0', 'reset web-0', 'reset web-1'],
+  },
+  {
+    name: 'then the pod starts over in its sandbox',
+    pod: restartAllPod,
+    observed: testObserved([testInstance('debug')]),
+    want: ['start side'],
+  },
+  {
+    name: 'an init container may ask for it, too',
+    pod: testPod({ initContainers: [testContainer('i1', restartAllOn42)] }),
+    observed: testObserved([exited('i1', 42)]),
+    want: ['reset i1-0'],
+  },
+  {
+    name: 'another code asks for nothing',
+    pod: restartAllPod,
+    observed: testObserved([
+      testInstance('side'),
+      exited('i2', 0),
+      testInstance('other'),
+      exited('web', 1),
+      exited('debug', 0),
+    ]),
+    want: [],
+  },
+  {
+    name: 'rules of a container without a policy of its own count for nothing',
+    pod: testPod({ containers: [testContainer('web', { restartPolicyRules: restartAllOn42.restartPolicyRules })] }),
+    observed: testObserved([exited('web', 42)]),
+    want: ['start web'],
+  },
+  {
+    name: 'an exit in an earlier sandbox was seen to by its successor',
+    pod: restartAllPod,
+    observed: testObserved(
+      [
+        exited('web', 42, { sandboxId: 'gone' }),
+        testInstance('side', { sandboxId: 's1' }),
+        testInstance('debug', { sandboxId: 's1' }),
+      ],
+      [testSandbox({ id: 's1', attempt: 1 })],
+    ),
+    want: ['start i2'],
   },
 
   // ephemeral containers

@@ -16,16 +16,28 @@ import {
   latestContainer,
   podContainers,
 } from '../pod-model.ts';
+import { actionsForRestartAll } from './compute-restart-all.ts';
 import { containerHash } from './container-hash.ts';
 import { decideInitRestart, decideRestart, mayRestartAfterKill } from './restart-policy.ts';
 
 export type KillCause = 'liveness' | 'startup' | 'other';
 
+export interface KillOrder {
+  containerId: string;
+  name: string;
+  message: string;
+  cause: KillCause;
+  /** Instead of what pod and probe say. */
+  graceSeconds?: number;
+}
+
 export type PodAction =
   /** Ends every container, then stops every sandbox. */
   | { kind: 'kill-pod'; sandboxChanged: boolean }
   /** Ends one container; `message` becomes its `Killing` event. */
-  | { kind: 'kill-container'; containerId: string; name: string; message: string; cause: KillCause }
+  | ({ kind: 'kill-container' } & KillOrder)
+  /** Deletes an ended container that starts over with all others of its pod; its logs stay. */
+  | { kind: 'reset-container'; containerId: string; name: string }
   /** Deletes an ended container from the runtime, with its logs unless they are to be kept. */
   | { kind: 'remove-container'; containerId: string; name: string; keepLogs: boolean }
   | { kind: 'create-sandbox'; attempt: number }
@@ -43,6 +55,9 @@ export function computePodActions({ pod, observed, probes }: ComputeInput): PodA
   const containers = podContainers(pod);
   const sandbox = decideSandbox(pod, observed);
   if (sandbox.kind === 'create') return actionsForNewSandbox(pod, observed, containers, sandbox);
+
+  const restartAll = actionsForRestartAll(pod, observed);
+  if (restartAll !== undefined) return restartAll;
 
   const ephemeral = containers
     .filter(({ kind, spec }) => kind === 'ephemeral' && latestContainer(observed, spec.name) === undefined)
@@ -195,8 +210,7 @@ function actionsForInit(
 function hasRegularBegun(containers: readonly PodContainer[], observed: ObservedPod | undefined): boolean {
   return containers.some(({ kind, spec }) => {
     const latest = latestContainer(observed, spec.name);
-    if (kind !== 'regular' || latest === undefined) return false;
-    return latest.state === 'running' || latest.state === 'created' || latest.sandboxId === observed?.sandboxes[0]?.id;
+    return kind === 'regular' && (latest?.state === 'running' || latest?.state === 'created');
   });
 }
 

@@ -16,7 +16,7 @@ import {
   podContainers,
 } from '../pod-model.ts';
 import { containerGraceSeconds, minimumStopSeconds } from './compute-grace.ts';
-import type { KillCause } from './compute-pod-actions.ts';
+import type { KillOrder } from './compute-pod-actions.ts';
 import { runHook } from './hooks.ts';
 import { annotations } from './pod-names.ts';
 
@@ -26,13 +26,6 @@ interface KillNeed {
   phases: PodPhases;
   clock: Clock;
   log: Logger;
-}
-
-export interface KillOrder {
-  containerId: string;
-  name: string;
-  message: string;
-  cause: KillCause;
 }
 
 export class ContainerKiller {
@@ -85,7 +78,7 @@ export class ContainerKiller {
     signal: AbortSignal,
   ): Promise<void> {
     const container = observed?.containers.find(({ id }) => id === order.containerId);
-    await this.#end(pod, container, order, undefined, observed?.ips[0] ?? '', [], signal);
+    await this.#end(pod, container, order, order.graceSeconds, observed?.ips[0] ?? '', [], signal);
   }
 
   async #end(

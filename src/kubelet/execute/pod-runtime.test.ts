@@ -342,6 +342,29 @@ describe('ending', () => {
     },
   );
 
+  it('a container that starts over with all others goes at once, keeps its log, and says why it waits', async () => {
+    await writeFile(join(root, '0.log'), '');
+    const observed = testObserved([testInstance('b'), exited('web', 42, { logPath: join(root, '0.log') })]);
+    const outcome = await execute(
+      [
+        { kind: 'kill-container', containerId: 'b-0', name: 'b', message: 'killing', cause: 'other', graceSeconds: 0 },
+        { kind: 'reset-container', containerId: 'web-0', name: 'web' },
+      ],
+      { observed },
+    );
+    expect(calls).toEqual(['Normal Killing regular b: killing', 'stop b-0 2', 'remove web-0']);
+    expect(outcome.failures.get('web')).toEqual({
+      reason: 'RestartingAllContainers',
+      message: 'The container is removed because RestartAllContainers in place',
+    });
+    expect(existsSync(join(root, '0.log'))).toBe(true);
+    failures.set('remove', new Error('busy'));
+    const reset: PodAction = { kind: 'reset-container', containerId: 'web-0', name: 'web' };
+    const failed = await execute([reset, { ...reset, containerId: 'web-1' }], { observed });
+    expect(calls.slice(3)).toEqual(['remove web-0']);
+    expect(failed.error?.message).toBe('busy');
+  });
+
   it('one that cannot be removed stays with its log, and the rest goes on', async () => {
     failures.set('remove', new Error('busy'));
     await writeFile(join(root, '0.log'), '');

@@ -122,6 +122,11 @@ export class PodRuntime {
   }
 }
 
+const restartingAll: StartFailure = {
+  reason: 'RestartingAllContainers',
+  message: 'The container is removed because RestartAllContainers in place',
+};
+
 /** One run through a list of actions. */
 class Turn {
   readonly #need: PodRuntimeNeed;
@@ -192,6 +197,8 @@ class Turn {
         return await this.#killContainer(action, signal);
       case 'remove-container':
         return await this.#removeContainer(action, signal);
+      case 'reset-container':
+        return await this.#resetContainer(action, signal);
       case 'create-sandbox':
         return await this.#createSandbox(action.attempt, signal);
       case 'start-container':
@@ -239,6 +246,21 @@ class Turn {
         'cannot remove old container',
       );
     }
+  }
+
+  async #resetContainer(
+    { containerId, name }: { containerId: string; name: string },
+    signal: AbortSignal,
+  ): Promise<void> {
+    this.#didAnything = true;
+    this.#didMore = true;
+    try {
+      await this.#need.cri.removeContainer(containerId, signal);
+    } catch (err) {
+      // The one whose exit asked for all this must be the last to go.
+      throw new TurnEnded('cannot remove a container', { cause: this.#note(err) });
+    }
+    this.#failures.set(name, restartingAll);
   }
 
   async #createSandbox(attempt: number, signal: AbortSignal): Promise<void> {

@@ -1,6 +1,6 @@
 /** Whether a container that ended starts again. Pure. */
 import type { Container, Pod } from '../../objects/generated/core-v1.ts';
-import { type PodContainer, isSidecar } from '../pod-model.ts';
+import { type ObservedPod, type PodContainer, isSidecar, latestContainer } from '../pod-model.ts';
 
 export type RestartDecision = 'restart' | 'stay' | 'restart-all';
 
@@ -36,4 +36,25 @@ export function decideInitRestart(pod: Pod, container: Container, exitCode: numb
   if (isSidecar(container)) return 'restart';
   if (container.restartPolicy !== undefined) return decideRestart(pod, container, exitCode);
   return pod.spec.restartPolicy === 'Never' ? 'stay' : 'restart';
+}
+
+/** Whether a container that ended with `exitCode` stays ended. */
+export function hasEndedForGood(pod: Pod, { kind, spec }: PodContainer, exitCode: number): boolean {
+  const decision = kind === 'init' ? decideInitRestart(pod, spec, exitCode) : decideRestart(pod, spec, exitCode);
+  return decision === 'stay';
+}
+
+/**
+ * Whether a container is to be started as things stand: only then its status tells why the latest start failed, and else
+ * how it ended.
+ */
+export function isToStartNext(pod: Pod, container: PodContainer, observed: ObservedPod | undefined): boolean {
+  if (pod.metadata.deletionTimestamp !== undefined) return false;
+  const latest = latestContainer(observed, container.spec.name);
+  if (latest === undefined) return true;
+  if (latest.state === 'running') return false;
+  if (container.kind === 'ephemeral') return false;
+  if (latest.state !== 'exited') return true;
+  if (container.kind === 'init' && latest.exitCode === 0) return false;
+  return !hasEndedForGood(pod, container, latest.exitCode);
 }

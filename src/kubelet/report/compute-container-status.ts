@@ -23,6 +23,7 @@ export interface ContainerStatusInput {
   /** The pod is to end: nothing that vanished counts as a restart. */
   isEnding: boolean;
   runtimeName: string;
+  hasRecursiveReadOnly: boolean;
   /** Text of an ended container's message, by container id. */
   terminationMessage(containerId: string): string | undefined;
 }
@@ -35,8 +36,10 @@ export function computeContainerStatus(input: ContainerStatusInput): ContainerSt
   // one that was created and never started has not ended either
   const previous = instances.find((instance) => instance !== latest && instance.state !== 'created');
   if (latest === undefined) return statusWithoutInstance(input);
-  const restartCount = Math.max(restartCountOf(latest), old?.restartCount ?? 0);
   let state = stateOf(input, latest, old);
+  // A runtime that has lost what it once ran: whatever comes next is another instance.
+  const isLost = latest.state === 'unknown' && old?.state?.running !== undefined;
+  const restartCount = Math.max(restartCountOf(latest), old?.restartCount ?? 0) + (isLost ? 1 : 0);
   let lastState: ContainerState = {};
   if (previous !== undefined) lastState = terminatedState(input, previous);
   // the instance before may be collected already: then what was said of it still stands
@@ -72,7 +75,7 @@ export function computeContainerStatus(input: ContainerStatusInput): ContainerSt
             },
           },
         }),
-    ...volumeMountsOf(container),
+    ...volumeMountsOf(input),
   };
 }
 
@@ -98,7 +101,7 @@ function statusWithoutInstance(input: ContainerStatusInput): ContainerStatus {
     state: {},
     lastState: old?.lastState ?? {},
     ...resourcesOf(container),
-    ...volumeMountsOf(container),
+    ...volumeMountsOf(input),
   };
   if (container.kind === 'init' && hasRegularBegun) {
     return {
@@ -154,6 +157,7 @@ function stateOf(
     case 'exited':
       return terminatedState(input, latest);
     case 'unknown':
+      if (old?.state?.terminated !== undefined) return { terminated: old.state.terminated };
       if (old?.state?.running === undefined) return { waiting: waiting(defaultWaiting(input.hasInitContainers)) };
       return {
         terminated: {
@@ -202,15 +206,20 @@ function resourcesOf({ kind, spec }: PodContainer): {
   };
 }
 
-function volumeMountsOf({ spec }: PodContainer): Pick<ContainerStatus, 'volumeMounts'> {
+function volumeMountsOf({
+  container: { spec },
+  hasRecursiveReadOnly,
+}: ContainerStatusInput): Pick<ContainerStatus, 'volumeMounts'> {
   const mounts = spec.volumeMounts ?? [];
+  const isAllTheWay = (mode: string | undefined): boolean =>
+    mode === 'Enabled' || (mode === 'IfPossible' && hasRecursiveReadOnly);
   if (mounts.length === 0) return {};
   return {
     volumeMounts: mounts.map(({ name, mountPath, readOnly, recursiveReadOnly }) => ({
       name,
       mountPath,
       ...(readOnly === true
-        ? { readOnly, recursiveReadOnly: recursiveReadOnly === 'Enabled' ? 'Enabled' : 'Disabled' }
+        ? { readOnly, recursiveReadOnly: isAllTheWay(recursiveReadOnly) ? 'Enabled' : 'Disabled' }
         : {}),
     })),
   };

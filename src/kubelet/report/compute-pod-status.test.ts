@@ -9,7 +9,8 @@ import {
 } from '../../../test/fixtures/kubelet-pods.ts';
 import type { PodStatus } from '../../objects/generated/core-v1.ts';
 import { decideSandbox } from '../execute/compute-pod-actions.ts';
-import { decideInitRestart, decideRestart } from '../execute/restart-policy.ts';
+import { isRestartingAll, mayRestartAll } from '../execute/compute-restart-all.ts';
+import { hasEndedForGood, isToStartNext } from '../execute/restart-policy.ts';
 import type { ProbeResults, StartFailure } from '../pod-model.ts';
 import { type PodStatusInput, computePodStatus } from './compute-pod-status.ts';
 
@@ -25,12 +26,11 @@ function statusOf(more: Partial<PodStatusInput>): PodStatus {
     observed: undefined,
     old: undefined,
     failures,
-    isToStart: ({ spec }) => failures.has(spec.name),
-    staysDown: (container, exitCode) =>
-      (container.kind === 'init'
-        ? decideInitRestart(pod, container.spec, exitCode)
-        : decideRestart(pod, container.spec, exitCode)) === 'stay',
+    isToStart: (container) => isToStartNext(pod, container, more.observed),
+    staysDown: (container, exitCode) => hasEndedForGood(pod, container, exitCode),
     needsSandbox: decideSandbox(pod, more.observed).kind === 'create',
+    isRestartingAll: mayRestartAll(pod) ? isRestartingAll(pod, more.observed) : undefined,
+    hasRecursiveReadOnly: false,
     probes: unknownProbes,
     hasProbe: ({ spec }, kind) => (kind === 'startup' ? spec.startupProbe : spec.readinessProbe) !== undefined,
     isEnding: false,
@@ -380,5 +380,146 @@ describe('computePodStatus: addresses', () => {
     const first = statusOf({});
     expect(first.startTime).toBe(now);
     expect(statusOf({ old: first, nowMs: nowMs + 60_000 }).startTime).toBe(now);
+  });
+});
+
+describe('computePodStatus: all containers start over', () => {
+  const pod = testPod({
+    initContainers: [testContainer('i1')],
+    containers: [
+      testContainer('b'),
+      testContainer('a', {
+        restartPolicy: 'Never',
+        restartPolicyRules: [{ action: 'RestartAllContainers', exitCodes: { operator: 'In', values: [42] } }],
+      }),
+    ],
+  });
+  const restarting = (status: PodStatus) => status.conditions?.find(({ type }) => type === 'AllContainersRestarting');
+
+  it('a pod in which no exit asks for that has no word of it', () => {
+    expect(restarting(statusOf({ observed: testObserved([exited('web', 42)]) }))).toBeUndefined();
+  });
+
+  it('from the exit to the new start: conditions, waiting reason, last state and count', () => {
+    const running = statusOf({ pod, observed: testObserved([exited('i1', 0), testInstance('a'), testInstance('b')]) });
+    expect(running.conditions?.at(-1)).toMatchObject({ type: 'AllContainersRestarting', status: 'False' });
+    expect(restarting(running)?.reason).toBeUndefined();
+
+    const asked = statusOf({
+      pod,
+      old: running,
+      observed: testObserved([exited('i1', 0), exited('a', 42), exited('b', 137)]),
+    });
+    expect(restarting(asked)).toMatchObject({
+      status: 'True',
+      reason: 'RestartAllContainersStarted',
+      message: 'container exited with restart policy rule',
+      observedGeneration: 1,
+    });
+
+    const reset = { reason: 'RestartingAllContainers', message: 'why' };
+    const removed = statusOf({
+      pod,
+      old: asked,
+      observed: testObserved([]),
+      failures: new Map(['i1', 'a', 'b'].map((name) => [name, reset])),
+    });
+    expect(restarting(removed)?.status).toBe('False');
+    expect(removed.conditions?.find(({ type }) => type === 'Initialized')?.status).toBe('True');
+    expect(removed.containerStatuses?.[0]).toMatchObject({
+      name: 'a',
+      restartCount: 0,
+      state: { waiting: reset },
+      lastState: { terminated: { exitCode: 42 } },
+    });
+
+    const again = statusOf({
+      pod,
+      old: removed,
+      observed: testObserved([exited('i1', 0, { attempt: 1 }), testInstance('a', { attempt: 1 })]),
+      failures: new Map([['b', reset]]),
+    });
+    expect(again.containerStatuses?.[0]).toMatchObject({
+      restartCount: 1,
+      lastState: { terminated: { exitCode: 42 } },
+    });
+  });
+
+  it.each([
+    { code: 0, want: { status: 'False', reason: 'PodCompleted' } },
+    { code: 1, want: { status: 'False', reason: 'PodFailed' } },
+  ])('a pod that has ended with $code says that', ({ code, want }) => {
+    const ended = { ...pod, spec: { ...pod.spec, restartPolicy: 'Never' } };
+    const observed = testObserved([exited('i1', 0), exited('a', code), exited('b', code)]);
+    expect(restarting(statusOf({ pod: ended, observed }))).toMatchObject(want);
+  });
+});
+
+describe('computePodStatus: rows of the tables', () => {
+  it('unready containers are named in the order of the spec', () => {
+    const pod = testPod({ containers: [testContainer('b'), testContainer('a')] });
+    expect(statusOf({ pod }).conditions?.find(({ type }) => type === 'ContainersReady')?.message).toBe(
+      'containers with unready status: [b a]',
+    );
+  });
+
+  it('a failed start of a container that stays down shows how it ended', () => {
+    const failures = new Map([['web', { reason: 'RunContainerError', message: 'no such file' }]]);
+    const observed = testObserved([exited('web', 128, { reason: 'StartError' })]);
+    const stateWith = (restartPolicy: string) =>
+      statusOf({ pod: testPod({ restartPolicy }), observed, failures }).containerStatuses?.[0]?.state;
+    expect(stateWith('Never')).toMatchObject({ terminated: { exitCode: 128, reason: 'StartError' } });
+    expect(stateWith('Always')).toEqual({ waiting: { reason: 'RunContainerError', message: 'no such file' } });
+  });
+
+  it('a runtime that no longer knows what ran: terminated, and one restart more', () => {
+    const old = statusOf({ observed: testObserved([testInstance('web')]) });
+    const observed = testObserved([testInstance('web', { state: 'unknown' })]);
+    const status = statusOf({ old, observed });
+    expect(status.containerStatuses?.[0]).toMatchObject({
+      restartCount: 1,
+      state: {
+        terminated: {
+          exitCode: 137,
+          reason: 'ContainerStatusUnknown',
+          message: 'The container could not be located when the pod was terminated',
+        },
+      },
+    });
+    expect(statusOf({ old: status, observed }).containerStatuses?.[0]?.restartCount).toBe(1);
+  });
+
+  it.each([
+    { more: {}, supported: true, want: {} },
+    { more: { readOnly: true }, supported: true, want: { readOnly: true, recursiveReadOnly: 'Disabled' } },
+    {
+      more: { readOnly: true, recursiveReadOnly: 'IfPossible' },
+      supported: true,
+      want: { readOnly: true, recursiveReadOnly: 'Enabled' },
+    },
+    {
+      more: { readOnly: true, recursiveReadOnly: 'IfPossible' },
+      supported: false,
+      want: { readOnly: true, recursiveReadOnly: 'Disabled' },
+    },
+    {
+      more: { readOnly: true, recursiveReadOnly: 'Enabled' },
+      supported: true,
+      want: { readOnly: true, recursiveReadOnly: 'Enabled' },
+    },
+  ])('a mount with $more, supported: $supported', ({ more, supported, want }) => {
+    const pod = testPod({
+      containers: [testContainer('web', { volumeMounts: [{ name: 'v', mountPath: '/v', ...more }] })],
+    });
+    const status = statusOf({ pod, observed: testObserved([testInstance('web')]), hasRecursiveReadOnly: supported });
+    expect(status.containerStatuses?.[0]?.volumeMounts).toEqual([{ name: 'v', mountPath: '/v', ...want }]);
+  });
+
+  it("a host-network pod keeps the addresses that were told, and takes a second family's", () => {
+    const pod = testPod({ hostNetwork: true });
+    const old = statusOf({ pod, hostIps: ['192.0.2.1'] });
+    const now = statusOf({ pod, old, hostIps: ['192.0.2.7', '2001:db8::7'] });
+    expect(now.podIPs).toEqual([{ ip: '192.0.2.1' }, { ip: '2001:db8::7' }]);
+    expect(now.hostIP).toBe('192.0.2.7');
   });
 });

@@ -3,6 +3,7 @@
  * goes in as data, and the same knowledge gives the same status.
  */
 import { rfc3339Seconds } from '../../base/clock.ts';
+import { isConditionTrue } from '../../objects/conditions.ts';
 import type { ContainerStatus, Pod, PodCondition, PodStatus } from '../../objects/generated/core-v1.ts';
 import {
   type ObservedPod,
@@ -30,6 +31,10 @@ export interface PodStatusInput {
   staysDown(container: PodContainer, exitCode: number): boolean;
   /** Whether the pod would need a new sandbox. */
   needsSandbox: boolean;
+  /** Whether all containers are being started over; undefined for a pod in which no exit can ask for that. */
+  isRestartingAll: boolean | undefined;
+  /** Whether the pod's runtime handler can make mounts read-only all the way down. */
+  hasRecursiveReadOnly: boolean;
   probes: ProbeResults;
   /** Whether somebody probes this container: only then a missing result means "not yet". */
   hasProbe(container: PodContainer, kind: 'startup' | 'readiness'): boolean;
@@ -109,7 +114,7 @@ function oldStatus(old: PodStatus | undefined, { kind, spec }: PodContainer): Co
  * addresses that were told, also across a restart of the kubelet.
  */
 function addressesOf({ pod, observed, old, hostIps }: PodStatusInput): string[] {
-  if (isHostNetwork(pod)) return hostIps.slice(0, 2);
+  if (isHostNetwork(pod)) return hostAddresses(old, hostIps);
   const seen = observed?.ips ?? [];
   const keepsOld = seen.length === 0 && observed?.sandboxes.some(({ isReady }) => isReady) !== true;
   const ips = keepsOld ? (old?.podIPs ?? []).map(({ ip }) => ip) : seen;
@@ -117,6 +122,15 @@ function addressesOf({ pod, observed, old, hostIps }: PodStatusInput): string[] 
   const v4 = ips.find((ip) => !ip.includes(':'));
   const v6 = ips.find((ip) => ip.includes(':'));
   return (prefersV6 ? [v6, v4] : [v4, v6]).filter((ip) => ip !== undefined);
+}
+
+/** What was told stays, though the node's addresses change; a second family may come later. */
+function hostAddresses(old: PodStatus | undefined, hostIps: readonly string[]): string[] {
+  const told = (old?.podIPs ?? []).map(({ ip }) => ip);
+  if (told.length === 0) return hostIps.slice(0, 2);
+  const isV6 = (ip: string): boolean => ip.includes(':');
+  const second = hostIps.find((ip) => told.every((one) => isV6(one) !== isV6(ip)));
+  return second === undefined ? told : [...told, second];
 }
 
 // ---- started and ready
@@ -175,7 +189,7 @@ function computePhase(
     }
     const ended =
       status.state?.terminated ?? (status.state?.waiting === undefined ? undefined : status.lastState?.terminated);
-    if (ended === undefined || status.state?.running !== undefined) initPending = true;
+    if (ended === undefined) initPending = true;
     else if (ended.exitCode !== 0) {
       if (staysDown(container, ended.exitCode)) return 'Failed';
       initPending = true;
@@ -208,7 +222,14 @@ function computePhase(
 // ---- conditions
 
 /** Conditions of these types are ours; all others are kept as they are. */
-const ownTypes = new Set(['PodReadyToStartContainers', 'Initialized', 'Ready', 'ContainersReady', 'PodScheduled']);
+const ownTypes = new Set([
+  'PodReadyToStartContainers',
+  'Initialized',
+  'Ready',
+  'ContainersReady',
+  'PodScheduled',
+  'AllContainersRestarting',
+]);
 
 interface Verdict {
   status: 'True' | 'False';
@@ -228,13 +249,22 @@ function computeConditions(
   // Readiness gates and other controllers' conditions: the API's copy is the newest.
   const foreign = (pod.status?.conditions ?? []).filter(({ type }) => !ownTypes.has(type));
   const sidecars = new Set(containers.filter(({ kind }) => kind === 'sidecar').map(({ spec }) => spec.name));
-  const ready = containersReady(phase, [...initStatuses.filter(({ name }) => sidecars.has(name)), ...regularStatuses]);
+  const inSpecOrder = pod.spec.containers.flatMap(({ name }) => regularStatuses.filter((one) => one.name === name));
+  const ready = containersReady(phase, [...initStatuses.filter(({ name }) => sidecars.has(name)), ...inSpecOrder]);
   const verdicts: Array<[string, Verdict]> = [
     ['PodReadyToStartContainers', input.needsSandbox ? { status: 'False' } : isTrue],
-    ['Initialized', initialized(phase, sidecars, initStatuses, regularStatuses)],
+    ['Initialized', staysInitialized(input) ? isTrue : initialized(phase, sidecars, initStatuses, regularStatuses)],
     ['Ready', ready.status === 'True' ? readinessGates(pod, foreign) : ready],
     ['ContainersReady', ready],
     ['PodScheduled', isTrue],
+    ...(input.isRestartingAll === undefined
+      ? []
+      : [
+          ['AllContainersRestarting', allContainersRestarting(phase, input.isRestartingAll)] satisfies [
+            string,
+            Verdict,
+          ],
+        ]),
   ];
   const observedGeneration =
     pod.metadata.generation === undefined ? {} : { observedGeneration: pod.metadata.generation };
@@ -249,6 +279,23 @@ function computeConditions(
     };
   });
   return [...foreign, ...own];
+}
+
+/** Containers that are started over in their sandbox do not make the pod uninitialised. */
+function staysInitialized({ phase, old, isRestartingAll, needsSandbox }: PodStatusInput & { phase: string }): boolean {
+  if (isRestartingAll === undefined || needsSandbox || isTerminalPhase(phase)) return false;
+  return isConditionTrue(old?.conditions, 'Initialized');
+}
+
+function allContainersRestarting(phase: string, isRestartingAll: boolean): Verdict {
+  if (phase === 'Succeeded') return { status: 'False', reason: 'PodCompleted' };
+  if (phase === 'Failed') return { status: 'False', reason: 'PodFailed' };
+  if (!isRestartingAll) return { status: 'False' };
+  return {
+    status: 'True',
+    reason: 'RestartAllContainersStarted',
+    message: 'container exited with restart policy rule',
+  };
 }
 
 const goList = (names: readonly string[]): string => `[${names.join(' ')}]`;
