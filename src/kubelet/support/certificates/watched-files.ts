@@ -43,15 +43,8 @@ export class WatchedFiles<T> {
 
   /** Reads the files. To be awaited before the value is used. @throws when they are missing or no good */
   async load(): Promise<void> {
-    const contents = await Promise.all(
-      this.#paths.map(async (path) => {
-        try {
-          return await readFile(path, 'utf8');
-        } catch (cause) {
-          throw new Error(`Cannot read "${path}"`, { cause });
-        }
-      }),
-    );
+    const contents: string[] = [];
+    for (const path of this.#paths) contents.push(await readWatched(path)); // in order: the first that is missing is named
     if (contents.every((content, i) => content === this.#contents[i])) return;
     let value: T;
     try {
@@ -92,6 +85,14 @@ export class WatchedFiles<T> {
     } finally {
       for (const watcher of watchers) watcher.close();
     }
+  }
+}
+
+async function readWatched(path: string): Promise<string> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (cause) {
+    throw new Error(`Cannot read "${path}"`, { cause });
   }
 }
 
