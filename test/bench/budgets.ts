@@ -7,7 +7,7 @@ const ratioBudgets: Record<number, number> = { 1: 1.5, 10: 1.25, 30: 1.25, 100: 
 /** create → Ready of so many pods: processor seconds of the kubelet. */
 const cpuSecondsBudgets: Record<number, number> = { 30: 1.0, 100: 3.7 };
 const goneBudgetMs = 1250;
-const rssBudgetMb: Record<Program, number> = { kubelet: 110, agent: 140 };
+export const rssBudgetMb: Record<Program, number> = { kubelet: 110, agent: 140 };
 const restCpuPercentBudget = 1;
 
 /** The kubelet alone, or with kube-proxy in the same process. */

@@ -15,7 +15,7 @@ import type { Program } from './budgets.ts';
 export const nodeName = 'bench-node';
 const loopback = '127.0.0.1';
 /** On the loopback interface, which is all that the node has: a node's address may not be a loopback one. */
-const nodeIp = '10.98.0.1';
+export const nodeIp = '10.98.0.1';
 const apiServerPort = 6443;
 const etcdPort = 2379;
 const serviceSubnet = '10.96.0.0/16';

@@ -8,14 +8,10 @@
  *     --no-record      does not append to the results file
  */
 import { appendFile, mkdir, readFile } from 'node:fs/promises';
-import { cpus, loadavg, release, totalmem } from 'node:os';
 import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { Cri } from '../../src/adapters/cri/cri.ts';
-import { runCommand } from '../../src/adapters/processes/processes.ts';
-import { systemClock } from '../../src/base/clock.ts';
 import { describeError } from '../../src/base/errors.ts';
-import { gantryVersion } from '../../src/base/version.ts';
 import { PrivateContainerd, missingForContainerd } from '../e2e/support/containerd.ts';
 import {
   type FloorResult,
@@ -25,6 +21,7 @@ import {
   formatPodFigures,
   formatRestFigures,
 } from './budgets.ts';
+import { describeRun } from './describe-run.ts';
 import { nodeName, startLab } from './lab-on-a-node.ts';
 import { measureFloor } from './measure-floor.ts';
 import type { MeasureOptions, MeasureResult } from './measure-pods.ts';
@@ -32,7 +29,6 @@ import { innerPid } from './process-usage.ts';
 
 const root = dirname(dirname(import.meta.dirname));
 const resultsPath = join(root, 'docs', 'bench-results.jsonl');
-const never = new AbortController().signal;
 const measureTimeoutMs = 15 * 60_000;
 
 interface BenchOptions {
@@ -117,31 +113,11 @@ async function measureAgent(containerd: PrivateContainerd, options: BenchOptions
   }
 }
 
-/** Where and with what the figures were taken. */
-async function describeRun(): Promise<Record<string, unknown>> {
-  const firstLine = async (file: string, ...args: string[]): Promise<string> =>
-    (await runCommand(file, args, { signal: never })).stdout.split('\n')[0] ?? '';
-  const git = (...args: string[]): Promise<string> => firstLine('git', '-C', root, ...args);
-  const changed = await git('status', '--porcelain');
-  return {
-    date: new Date(systemClock.nowMs()).toISOString(),
-    commit: `${await git('rev-parse', '--short', 'HEAD')}${changed === '' ? '' : '+'}`,
-    gantry: gantryVersion,
-    node: process.version,
-    containerd: await firstLine('containerd', '--version'),
-    runc: await firstLine('runc', '--version'),
-    etcd: await firstLine('etcd', '--version'),
-    kernel: release(),
-    machine: `${cpus().length} x ${cpus()[0]?.model ?? 'cpu'}, ${Math.round(totalmem() / 2 ** 30)} GiB`,
-    load1: loadavg()[0],
-  };
-}
-
 async function main(): Promise<void> {
   const options = parseOptions(process.argv.slice(2));
   const missing = await missingForContainerd();
   if (missing.length > 0) throw new Error(`Cannot run the benchmark here: it needs ${missing.join(', ')}`);
-  const run = await describeRun();
+  const run = await describeRun(root);
   const containerd = await PrivateContainerd.open();
   try {
     console.log(`${String(run['machine'])}, kernel ${run['kernel']}, ${run['containerd']}, commit ${run['commit']}`);

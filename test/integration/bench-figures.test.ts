@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { computePodFigures, formatPodFigures } from '../bench/budgets.ts';
 import { parseCpuSeconds, usageBetween } from '../bench/process-usage.ts';
+import { formatSoak, judgeSoak } from '../bench/soak-verdict.ts';
+import { soakPods, steadyProbePaths } from '../bench/soak-pods.ts';
 import { formatTable, median, percentile, spreadOfRounds } from '../bench/statistics.ts';
 
 describe('statistics', () => {
@@ -80,5 +82,71 @@ describe('budgets', () => {
 
   it('leave out what was not measured', () => {
     expect(computePodFigures(floors, undefined)).toEqual([{ count: 1, floor: { p50: 100, p99: 100 } }]);
+  });
+});
+
+describe('a long run', () => {
+  const minute = (n: number, more = {}) => ({
+    minute: n,
+    rssBytes: 100_000_000,
+    cpuPercent: 5,
+    wakeUpsPerSecond: 100,
+    loopDelayP99Ms: 10,
+    lateProbes: 0,
+    longestGapMs: 1100,
+    probesPerSecond: 200,
+    ...more,
+  });
+  const run = (more: Record<number, object> = {}, count = 15) => ({
+    pods: 110,
+    startMs: 1000,
+    restarts: 3,
+    minutes: Array.from({ length: count }, (_, i) => minute(i + 1, more[i + 1])),
+  });
+  const missed = (...args: Parameters<typeof run>): string[] =>
+    judgeSoak(run(...args), 'kubelet')
+      .filter(({ isMet }) => !isMet)
+      .map(({ what, seen }) => `${what}: ${seen}`);
+
+  it.each([
+    { name: 'holds', more: {}, want: [] },
+    {
+      name: 'had a late probe',
+      more: { 7: { lateProbes: 1, longestGapMs: 2100 } },
+      want: ['probes later than their period and 1 s: 1, longest gap 2.10 s'],
+    },
+    {
+      name: 'held the loop up',
+      more: { 1: { loopDelayP99Ms: 51 } },
+      want: ['event-loop delay p99 of each minute ≤ 50 ms: 51.0 ms at most, 15 minutes told'],
+    },
+    {
+      name: 'did not tell its delay',
+      more: { 1: { loopDelayP99Ms: undefined } },
+      want: ['event-loop delay p99 of each minute ≤ 50 ms: 10.0 ms at most, 14 minutes told'],
+    },
+    {
+      name: 'was too large once, without growing',
+      more: { 8: { rssBytes: 111_000_000 } },
+      want: ['resident memory ≤ 110 MB: 111 MB at most'],
+    },
+    {
+      name: 'grew',
+      more: { 13: { rssBytes: 104e6 }, 14: { rssBytes: 104e6 }, 15: { rssBytes: 104e6 } },
+      want: ['no growth from minute 5 on (≤ 3 MB): 4.0 MB'],
+    },
+  ])('$name', ({ more, want }) => expect(missed(more)).toEqual(want));
+
+  it('that is too short does not tell whether it grows', () => {
+    expect(missed({}, 5)).toEqual(['no growth from minute 5 on (≤ 3 MB): too short to tell']);
+    expect(formatSoak(run({}, 1), judgeSoak(run({}, 1), 'kubelet'))).toContain('110 pods, all up after 1.0 s');
+  });
+
+  it('has 110 pods, of which those that do not come and go are probed all the time', () => {
+    const images = { pause: 'pause', busybox: 'busybox' };
+    const pods = soakPods({ nodeName: 'node', images, probeHost: '10.0.0.1', probePort: 80 });
+    expect(pods).toHaveLength(110);
+    // two probes of each plain pod, three of one with a sidecar
+    expect(steadyProbePaths(pods)).toHaveLength(2 * 70 + 3 * 20);
   });
 });
