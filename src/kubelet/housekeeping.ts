@@ -2,6 +2,8 @@
  * What nobody wants any more: lanes, runtime pods, directories, cgroups, mirrors, ended containers and their logs.
  * Looks every two seconds at what is in memory, and at the disk when a pod has ended or a minute has passed.
  * Nothing is taken for unwanted before every source of pods has spoken.
+ *
+ * Each pod is cleaned up by itself: one whose removal hangs or fails holds up neither the look-around nor another pod.
  */
 import type { Clock } from '../base/clock.ts';
 import { describeError } from '../base/errors.ts';
@@ -10,11 +12,11 @@ import type { Logger } from '../base/logger.ts';
 import type { Pod } from '../objects/generated/core-v1.ts';
 import type { PodStore } from './desired/pod-store.ts';
 import type { PodWorkers } from './dispatch/pod-workers.ts';
-import { collectGarbage, removeDanglingLinks, removeOldLogDirectories } from './execute/collect-garbage.ts';
+import { collectGarbage, removeDanglingLinks, removeLogDirectories, uidsWithLogs } from './execute/collect-garbage.ts';
 import { selectGarbage } from './execute/select-garbage.ts';
 import type { Cri } from '../adapters/cri/cri.ts';
 import type { Observe } from './observe/observe.ts';
-import { type ObservedPod, isStaticPod, podFullName } from './pod-model.ts';
+import { type ObservedPod, isStaticPod, podFullName, uidOf } from './pod-model.ts';
 
 interface HousekeepingNeed {
   store: PodStore;
@@ -40,14 +42,14 @@ interface HousekeepingNeed {
 
 const periodMs = 2000;
 const diskPeriodMs = 60_000;
-/** The disk is looked at after pods were cleaned up in the runtime, or after this: one of them may hang. */
-const collectWaitMs = 5000;
 
 export class Housekeeping {
   readonly #need: HousekeepingNeed;
   readonly #collector = new KeyedRunner((uid) => this.#collect(uid));
+  readonly #mirrors = new KeyedRunner((uid) => this.#tidyMirror(uid));
   #signal: AbortSignal = AbortSignal.abort();
   #diskIsDirty = true;
+  #linksAreDirty = true;
   #wake: () => void = () => {};
 
   constructor(need: HousekeepingNeed) {
@@ -73,14 +75,17 @@ export class Housekeeping {
       const touched = new AbortController();
       try {
         if (this.#need.store.isComplete) {
-          await this.#tidyLanes(signal);
+          this.#tidyLanes();
           const nowMs = clock.monotonicMs();
           if (this.#diskIsDirty || nowMs - lastDiskMs >= diskPeriodMs) {
             this.#diskIsDirty = false;
             lastDiskMs = nowMs;
-            for (const { uid } of this.#need.observe.list()) this.#collector.mark(uid);
-            await Promise.race([this.#collector.whenIdle(), clock.sleep(collectWaitMs, signal)]);
-            await this.#tidyDisk(signal);
+            this.#linksAreDirty = true;
+            await this.#lookEverywhere();
+          }
+          if (this.#linksAreDirty) {
+            this.#linksAreDirty = false;
+            await this.#tidyLinks();
           }
         }
       } catch (err) {
@@ -90,10 +95,10 @@ export class Housekeeping {
       this.#wake = () => touched.abort();
       await clock.sleep(periodMs, AbortSignal.any([signal, touched.signal]));
     }
-    await this.#collector.whenIdle();
+    await Promise.all([this.#collector.whenIdle(), this.#mirrors.whenIdle()]);
   }
 
-  async #tidyLanes(signal: AbortSignal): Promise<void> {
+  #tidyLanes(): void {
     const { store, workers, observe } = this.#need;
     for (const uid of workers.uids()) {
       const state = workers.state(uid);
@@ -123,9 +128,19 @@ export class Housekeeping {
       );
       workers.update({ pod: podFromRuntime(observed), isRuntimeOnly: true, kill: { gracePeriodSeconds: 1 } });
     }
-    for (const mirror of store.mirrors()) {
-      if (store.staticOf(mirror) === undefined && !this.#isEnding(mirror))
-        await this.#need.deleteMirror(mirror, signal);
+    for (const mirror of store.mirrors()) this.#mirrors.mark(uidOf(mirror));
+  }
+
+  /** Deletes a mirror whose static pod is gone. */
+  async #tidyMirror(uid: string): Promise<void> {
+    const { store, deleteMirror, log } = this.#need;
+    const mirror = store.mirrors().find((one) => uidOf(one) === uid);
+    if (mirror === undefined || store.staticOf(mirror) !== undefined || this.#isEnding(mirror)) return;
+    try {
+      await deleteMirror(mirror, this.#signal);
+    } catch (err) {
+      if (!this.#signal.aborted)
+        log.warn({ uid, reason: describeError(err) }, 'cannot delete the mirror of a pod that is gone, will retry');
     }
   }
 
@@ -139,48 +154,71 @@ export class Housekeeping {
     });
   }
 
-  /** Drops what has ended of one pod. Each pod by itself: one whose removal hangs holds up no other. */
+  /** Marks every pod of which there is something in the runtime or on the disk. */
+  async #lookEverywhere(): Promise<void> {
+    const { volumes, cgroups, observe, podLogsDir, log } = this.#need;
+    const found = await Promise.allSettled([volumes.orphans(), cgroups.list(), uidsWithLogs(podLogsDir)]);
+    const uids = new Set([...observe.list()].map(({ uid }) => uid));
+    for (const result of found) {
+      if (result.status === 'fulfilled') for (const uid of result.value) uids.add(uid);
+      else log.warn({ reason: describeError(result.reason) }, 'cannot see what is left of pods, will retry');
+    }
+    for (const uid of uids) this.#collector.mark(uid);
+  }
+
+  /** Drops what has ended of one pod, and all of one that is gone. */
   async #collect(uid: string): Promise<void> {
     const { observe, clock, cri, log, store, workers } = this.#need;
     const signal = this.#signal;
-    const pod = observe.get(uid);
     // a turn in progress may still need what looks like garbage; it ends with a change, or the next round comes
-    if (pod === undefined || !store.isComplete || workers.isBusy(uid) || signal.aborted) return;
-    const garbage = selectGarbage({
-      pods: [pod],
-      mayRemoveAll: (one) => this.#mayRemove(one),
-      keepPerContainer: 1,
-      minAgeMs: 0,
-      nowMs: clock.nowMs(),
-    });
-    try {
-      const touched = await collectGarbage({ cri, log }, garbage, signal);
-      if (touched.size > 0) await observe.inspect(uid, signal);
-    } catch (err) {
-      if (!signal.aborted) log.warn({ uid, reason: describeError(err) }, 'cannot look at a pod after its clean-up');
-    }
-  }
-
-  async #tidyDisk(signal: AbortSignal): Promise<void> {
-    const { volumes, cgroups, observe, podLogsDir, containerLogsDir, log } = this.#need;
-    for (const uid of await volumes.orphans()) {
-      if (!this.#mayRemove(uid)) continue;
+    if (!store.isComplete || workers.isBusy(uid) || signal.aborted) return;
+    const pod = observe.get(uid);
+    if (pod !== undefined) {
+      const garbage = selectGarbage({
+        pods: [pod],
+        mayRemoveAll: (one) => this.#mayRemove(one),
+        keepPerContainer: 1,
+        minAgeMs: 0,
+        nowMs: clock.nowMs(),
+      });
       try {
-        await volumes.unmount(uid, signal);
-        await volumes.removePodDir(uid, signal);
+        const touched = await collectGarbage({ cri, log }, garbage, signal);
+        if (touched.size > 0) await observe.inspect(uid, signal);
       } catch (err) {
-        if (signal.aborted) return;
-        log.warn({ uid, reason: describeError(err) }, 'cannot remove the directory of a pod that is gone, will retry');
+        if (!signal.aborted) log.warn({ uid, reason: describeError(err) }, 'cannot look at a pod after its clean-up');
       }
     }
-    for (const uid of await cgroups.list()) {
-      if (this.#mayRemove(uid)) await cgroups.remove(uid, signal);
+    if (this.#mayRemove(uid)) await this.#removeFiles(uid, signal);
+  }
+
+  /** One thing that stays keeps no other. */
+  async #removeFiles(uid: string, signal: AbortSignal): Promise<void> {
+    const { volumes, cgroups, podLogsDir, log } = this.#need;
+    const removals: Record<string, () => Promise<void>> = {
+      directory: async () => {
+        await volumes.unmount(uid, signal);
+        await volumes.removePodDir(uid, signal);
+      },
+      'control group': () => cgroups.remove(uid, signal),
+      logs: () => removeLogDirectories(podLogsDir, uid),
+    };
+    for (const [what, remove] of Object.entries(removals)) {
+      if (signal.aborted) return;
+      try {
+        await remove();
+      } catch (err) {
+        if (!signal.aborted)
+          log.warn({ uid, what, reason: describeError(err) }, 'cannot remove what is left of a pod, will retry');
+      }
     }
-    await removeOldLogDirectories(podLogsDir, (uid) => this.#mayRemove(uid), log);
+    this.#linksAreDirty = true;
+  }
+
+  async #tidyLinks(): Promise<void> {
     const running = new Set<string>();
-    for (const pod of observe.list())
-      for (const { id, state } of pod.containers) if (state === 'running') running.add(id);
-    await removeDanglingLinks(containerLogsDir, (id) => running.has(id));
+    for (const { containers } of this.#need.observe.list())
+      for (const { id, state } of containers) if (state === 'running') running.add(id);
+    await removeDanglingLinks(this.#need.containerLogsDir, (id) => running.has(id));
   }
 
   /** Neither wanted, nor on its way out, nor running. */
@@ -194,7 +232,8 @@ export class Housekeeping {
     }
     if (store.get(uid) !== undefined) return this.#need.isRejected(uid);
     const observed = observe.get(uid);
-    return observed === undefined || !holdsSomething(observed);
+    if (observed === undefined) return !observe.isUnseen(uid); // nobody has looked yet: it may run
+    return !holdsSomething(observed);
   }
 }
 

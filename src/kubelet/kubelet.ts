@@ -499,7 +499,7 @@ export async function runKubelet(
     staticOf: (mirror) => store.staticOf(mirror),
     isRunning: (uid) => {
       const seen = observe.get(uid);
-      return isRunning(seen) || seen?.sandboxes.some(({ isReady }) => isReady) === true;
+      return isRunning(seen) || seen?.sandboxes.some(({ isReady }) => isReady) === true || observe.isUnseen(uid);
     },
     node: () => nodeReporter.node(),
     readNode: (s) => known?.readNode(s) ?? Promise.resolve(undefined),

@@ -3,6 +3,7 @@
  * Connects the rooms of the line; each is known here only by what is asked of it.
  */
 import { describeError } from '../base/errors.ts';
+import { rpcText } from '../base/grpc.ts';
 import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/logger.ts';
 import type { Pod, PodStatus } from '../objects/generated/core-v1.ts';
@@ -39,6 +40,8 @@ export interface ReportOptions {
 interface PodSyncNeed {
   observe: {
     get(uid: string): ObservedPod | undefined;
+    /** The runtime has something of the pod that nobody has looked at yet. */
+    isUnseen(uid: string): boolean;
     inspect(uid: string, signal: AbortSignal): Promise<ObservedPod | undefined>;
     inspectStarted(
       uid: string,
@@ -85,6 +88,8 @@ export class PodSync implements PodTurns {
   readonly #failures = new Map<string, Map<string, StartFailure>>();
   /** Pods that had a turn in this process, by uid. */
   readonly #hadTurn = new Set<string>();
+  /** Pods in which something was done that nobody has looked at since: to go by their old picture would do it twice. */
+  readonly #toLookAt = new Set<string>();
   /** Volumes of pods that this process has mounted or taken over, by pod uid. */
   readonly #volumes = new Map<string, ReadonlyMap<string, MountedVolume>>();
 
@@ -104,12 +109,17 @@ export class PodSync implements PodTurns {
   forget(uid: string): void {
     this.#failures.delete(uid);
     this.#hadTurn.delete(uid);
+    this.#toLookAt.delete(uid);
     this.#volumes.delete(uid);
   }
 
   async sync(pod: Pod, interrupt: AbortSignal, signal: AbortSignal): Promise<TurnOutcome> {
     const { observe, events, probes } = this.#need;
     const uid = uidOf(pod);
+    if (this.#toLookAt.has(uid) || observe.isUnseen(uid)) {
+      const looked = await this.#look(pod, interrupt, () => observe.inspect(uid, interrupt));
+      if ('failure' in looked) return looked.failure;
+    }
     const observed = observe.get(uid);
     if (observed !== undefined) await this.#need.readMessages(pod, observed, signal);
     if (!this.#hadTurn.has(uid)) this.#noteFailures(uid, toldFailures(pod, observed), []);
@@ -129,15 +139,39 @@ export class PodSync implements PodTurns {
     // The interrupt ends pulls and waits; calls that would leave half a container behind go to their end.
     const actions = computePodActions({ pod, observed: observe.get(uid), probes });
     if (actions.length === 0) return { kind: 'done' };
+    this.#toLookAt.add(uid);
     const outcome = await this.#need.runtime.execute(pod, observe.get(uid), actions, interrupt, signal);
     this.#noteFailures(uid, outcome.failures, outcome.started);
-    const after = await this.#lookAfter(uid, outcome, signal);
+    const looked = await this.#look(pod, signal, () => this.#lookAfter(uid, outcome, signal));
+    if ('failure' in looked) {
+      this.#report(pod, observe.get(uid), false);
+      return looked.failure;
+    }
+    const after = looked.value;
     if (after !== undefined) await this.#need.readMessages(pod, after, signal);
     this.#report(pod, after, false);
     if (outcome.didAnything && isShortLived(pod, after)) observe.lookClosely(uid);
     if (outcome.error === undefined) return { kind: 'done' };
     const untilMs = outcome.retryAtMs === undefined ? undefined : outcome.retryAtMs - this.#need.clock.nowMs();
     return { kind: 'failed', message: describeError(outcome.error), untilMs };
+  }
+
+  /** A look at the pod that its next step goes by: without one there is no next step. */
+  async #look(
+    pod: Pod,
+    signal: AbortSignal,
+    look: () => Promise<ObservedPod | undefined>,
+  ): Promise<Step<ObservedPod | undefined>> {
+    try {
+      const value = await look();
+      this.#toLookAt.delete(uidOf(pod));
+      return { value };
+    } catch (err) {
+      signal.throwIfAborted();
+      const message = `error determining status: ${rpcText(err)}`;
+      this.#need.events.pod(pod, 'Warning', 'FailedSync', message);
+      return { failure: { kind: 'failed', message } };
+    }
   }
 
   async #lookAfter(
@@ -208,7 +242,9 @@ export class PodSync implements PodTurns {
     if (before !== undefined) await this.#need.readMessages(pod, before, signal);
     if (!isRuntimeOnly) this.#report(pod, before, true, kill.overrideStatus);
     probes.stopLivenessAndStartup(uid);
-    const observed = await observe.inspect(uid, signal);
+    const looked = await this.#look(pod, signal, () => observe.inspect(uid, signal));
+    if ('failure' in looked) return looked.failure;
+    const observed = looked.value;
     if (observed !== undefined) {
       try {
         await runtime.killPod(pod, observed, graceSeconds, signal);

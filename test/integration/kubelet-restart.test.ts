@@ -112,10 +112,10 @@ describe('a restart of the kubelet', () => {
     t.api.addPod(apiPod('crashing'), nodeName);
     const starts = () => t.cri.callsOf('CreateContainer').map(({ atMs }) => atMs);
     await t.until('three starts', () => starts().length >= 3, 120_000);
-    await t.until(
-      'its crash to be seen',
-      () => t.container('crashing', 'web')?.state?.waiting?.reason === 'CrashLoopBackOff',
-    );
+    await t.until('its third crash to be seen', () => {
+      const { restartCount, state } = t.container('crashing', 'web') ?? {};
+      return restartCount === 2 && state?.waiting?.reason === 'CrashLoopBackOff';
+    });
     await first.stop();
     await t.start();
     await t.until('one more start', () => starts().length >= 4, 120_000);

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { silentLogger } from '../../base/logger.ts';
-import { collectGarbage, removeDanglingLinks, removeOldLogDirectories } from './collect-garbage.ts';
+import { collectGarbage, removeDanglingLinks, removeLogDirectories, uidsWithLogs } from './collect-garbage.ts';
 
 let root: string;
 beforeEach(async () => {
@@ -59,13 +59,15 @@ describe('collectGarbage', () => {
   });
 });
 
-describe('removeOldLogDirectories', () => {
-  it('takes those of pods that are gone, and nothing that is not a pod’s', async () => {
+describe('log directories', () => {
+  it('are found and taken by pod; what is not a pod’s stays', async () => {
     for (const name of ['ns_web_gone', 'ns_web_here', 'other', 'ns_web_', 'a_b_c_gone'])
       await mkdir(join(root, name, 'c'), { recursive: true });
-    await removeOldLogDirectories(root, (uid) => uid === 'gone', silentLogger);
+    expect((await uidsWithLogs(root)).toSorted()).toEqual(['gone', 'here']);
+    await removeLogDirectories(root, 'gone');
     expect((await readdir(root)).toSorted()).toEqual(['a_b_c_gone', 'ns_web_', 'ns_web_here', 'other']);
-    await removeOldLogDirectories(join(root, 'missing'), () => true, silentLogger);
+    expect(await uidsWithLogs(join(root, 'missing'))).toEqual([]);
+    await removeLogDirectories(join(root, 'missing'), 'gone');
   });
 });
 

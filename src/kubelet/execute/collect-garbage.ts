@@ -52,25 +52,22 @@ export async function removeContainerLogs(logPath: string): Promise<void> {
   }
 }
 
-/** Removes `<podLogsDir>/<namespace>_<name>_<uid>` of pods that are gone. */
-export async function removeOldLogDirectories(
-  podLogsDir: string,
-  mayRemove: (uid: string) => boolean,
-  log: Logger,
-): Promise<void> {
+/** Uids of pods that have a folder `<podLogsDir>/<namespace>_<name>_<uid>`. */
+export async function uidsWithLogs(podLogsDir: string): Promise<string[]> {
+  return (await namesIn(podLogsDir)).flatMap((name) => logsOwner(name) ?? []);
+}
+
+/** Removes the logs of a pod that is gone. @throws when a file stays */
+export async function removeLogDirectories(podLogsDir: string, uid: string): Promise<void> {
   for (const name of await namesIn(podLogsDir)) {
-    const parts = name.split('_');
-    const uid = parts[2];
-    if (parts.length !== 3 || uid === undefined || uid === '' || !mayRemove(uid)) continue;
-    try {
-      await rm(join(podLogsDir, name), { recursive: true, force: true });
-    } catch (err) {
-      log.warn(
-        { directory: name, reason: describeError(err) },
-        'cannot remove the logs of a pod that is gone, will retry',
-      );
-    }
+    if (logsOwner(name) === uid) await rm(join(podLogsDir, name), { recursive: true, force: true });
   }
+}
+
+/** Undefined for what is no pod's. */
+function logsOwner(directory: string): string | undefined {
+  const parts = directory.split('_');
+  return parts.length === 3 && parts[2] !== '' ? parts[2] : undefined;
 }
 
 /** Removes links in `/var/log/containers` whose log is gone, unless the container still runs. */

@@ -40,6 +40,8 @@ export class Observe {
   readonly #need: ObserveNeed;
   readonly #pods = new Map<string, ObservedPod>();
   readonly #seen = new Map<string, string>();
+  /** Pods that the runtime has, by the newest listing. */
+  #listed = new Set<string>();
   readonly #inspections: KeyedRunner;
   #signal: AbortSignal = AbortSignal.abort();
   #lastRelistMs: number | undefined;
@@ -58,6 +60,11 @@ export class Observe {
 
   list(): IterableIterator<ObservedPod> {
     return this.#pods.values();
+  }
+
+  /** The runtime has something of the pod, and no look at it has succeeded yet: what, only a look can tell. */
+  isUnseen(uid: string): boolean {
+    return this.#listed.has(uid) && !this.#pods.has(uid);
   }
 
   /** Resolves when the runtime was listed once and every pod in it was looked at once. */
@@ -176,6 +183,7 @@ export class Observe {
 
   #forget(uid: string, observedMs: number): void {
     this.#seen.delete(uid);
+    this.#listed.delete(uid);
     const before = this.#pods.get(uid);
     if (before === undefined || before.observedMs > observedMs) return;
     this.#pods.delete(uid);
@@ -202,7 +210,9 @@ export class Observe {
       cri.listPodSandboxes({}, signal),
       cri.listContainers({}, signal),
     ]);
-    const { changed, gone } = diffPods(this.#seen, podSignatures(sandboxes, containers));
+    const signatures = podSignatures(sandboxes, containers);
+    this.#listed = new Set(signatures.keys());
+    const { changed, gone } = diffPods(this.#seen, signatures);
     for (const uid of gone) this.#forget(uid, startMs);
     for (const uid of changed) if (!this.#need.isBusy(uid)) this.#inspections.mark(uid);
     const isFirst = this.#lastRelistMs === undefined;

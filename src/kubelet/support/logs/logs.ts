@@ -40,9 +40,13 @@ export interface ContainerLogsNeed {
 
 export class ContainerLogs {
   readonly #need: ContainerLogsNeed;
+  /** By container id: those that have not come to their end. */
+  readonly #rotating = new Map<string, Promise<void>>();
+  readonly #places: Semaphore;
 
   constructor(need: ContainerLogsNeed) {
     this.#need = need;
+    this.#places = new Semaphore(need.rotation.workersMax);
   }
 
   /**
@@ -68,28 +72,44 @@ export class ContainerLogs {
   async run(signal: AbortSignal): Promise<void> {
     const { rotation, clock, log } = this.#need;
     if (rotation.maxSizeBytes < 0) return aborted(signal);
-    await runLoop((s) => this.rotateAll(s), { periodMs: rotation.periodMs, clock, log }, signal);
+    await runLoop(
+      async (s) => void (await this.#rotateAll(s)), // what is stuck is not waited for
+      { periodMs: rotation.periodMs, clock, log },
+      signal,
+    );
+    await Promise.all(this.#rotating.values());
   }
 
-  /** One look at all running containers. What fails for one file is logged and does not keep the others. */
+  /** One look at all running containers, to its end. */
   async rotateAll(signal: AbortSignal): Promise<void> {
-    const { rotation, clock, log, logsDirectory } = this.#need;
-    const places = new Semaphore(rotation.workersMax);
+    await Promise.all(await this.#rotateAll(signal));
+  }
+
+  /**
+   * Begins with those that are not at it still. What fails or hangs for one file does not keep the others: a place is
+   * held for work on files, not while the runtime is asked.
+   */
+  async #rotateAll(signal: AbortSignal): Promise<Array<Promise<void>>> {
     const containers = await this.#need.runningContainers(signal);
-    await Promise.all(
-      containers.map(({ id, logPath }) =>
-        places
-          .with(signal, () =>
-            rotateIfLarge(
-              { logPath, logsDirectory, ...rotation, nowMs: clock.nowMs() },
-              (s) => this.#need.reopen(id, s),
-              signal,
-            ),
-          )
-          .catch((err: unknown) => {
-            if (!signal.aborted) log.warn({ err, containerId: id, logPath }, 'cannot rotate a log, will retry');
-          }),
-      ),
-    );
+    return containers
+      .filter(({ id }) => !this.#rotating.has(id))
+      .map(({ id, logPath }) => {
+        const rotation = this.#rotate(id, logPath, signal).finally(() => this.#rotating.delete(id));
+        this.#rotating.set(id, rotation);
+        return rotation;
+      });
+  }
+
+  async #rotate(id: string, logPath: string, signal: AbortSignal): Promise<void> {
+    const { rotation, clock, log, logsDirectory } = this.#need;
+    try {
+      await rotateIfLarge(
+        { logPath, logsDirectory, ...rotation, nowMs: clock.nowMs() },
+        { reopen: (s) => this.#need.reopen(id, s), places: this.#places },
+        signal,
+      );
+    } catch (err) {
+      if (!signal.aborted) log.warn({ err, containerId: id, logPath }, 'cannot rotate a log, will retry');
+    }
   }
 }

@@ -3,6 +3,7 @@ import { lstat, open, readdir, realpath, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join, sep } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { createGzip } from 'node:zlib';
+import type { Semaphore } from '../../../base/semaphore.ts';
 import { compressedSuffix, computeRotation, rotationStamp, unfinishedSuffix } from './compute-rotation.ts';
 
 interface Rotation {
@@ -13,10 +14,17 @@ interface Rotation {
   nowMs: number;
 }
 
+interface RotationHands {
+  /** The runtime's "open your log file again". */
+  reopen(signal: AbortSignal): Promise<void>;
+  /** For work on rotated files: so many at once. */
+  places: Semaphore;
+}
+
 /** Rotates the log when it has grown to `maxSizeBytes`; one that is missing is only opened again by the runtime. */
 export async function rotateIfLarge(
   { logPath, logsDirectory, maxSizeBytes, maxFiles, nowMs }: Rotation,
-  reopen: (signal: AbortSignal) => Promise<void>,
+  { reopen, places }: RotationHands,
   signal: AbortSignal,
 ): Promise<void> {
   const found = await statIfThere(logPath);
@@ -33,8 +41,10 @@ export async function rotateIfLarge(
   const name = basename(logPath);
   const beside = (await readdir(folder)).filter((other) => other.startsWith(`${name}.`));
   const { remove, compress } = computeRotation(beside, maxFiles);
-  for (const other of remove) await rm(join(folder, other), { force: true });
-  for (const other of compress) await compressFile(join(folder, other), signal);
+  await places.with(signal, async () => {
+    for (const other of remove) await rm(join(folder, other), { force: true });
+    for (const other of compress) await compressFile(join(folder, other), signal);
+  });
   const current = join(folder, name);
   const rotated = `${current}.${rotationStamp(nowMs)}`;
   await rename(current, rotated);
