@@ -66,7 +66,7 @@ import { WatchedObjects } from './support/objects/watched-objects.ts';
 import { Probes } from './support/probes/probes.ts';
 import { PodCgroups } from './support/resources/resources.ts';
 import { refuseAppArmor, refuseSysctls, refuseUserNamespaces } from './support/security/admit-security.ts';
-import { TerminationMessages } from './support/termination/termination-messages.ts';
+import { TerminationMessages, keepEnd } from './support/termination/termination-messages.ts';
 import { Volumes } from './support/volumes/volumes.ts';
 
 export interface KubeletOptions {
@@ -249,9 +249,7 @@ export async function runKubelet(
   const messages = new TerminationMessages({
     tailLog: async (path, lines, bytes, s) => {
       const options = { follow: false, tailLines: lines, sinceMs: undefined, timestamps: false, limitBytes: undefined };
-      const pieces: Buffer[] = [];
-      for await (const piece of await logs.read(path, options, () => Promise.resolve(false), s)) pieces.push(piece);
-      return Buffer.concat(pieces).subarray(-bytes).toString('utf8');
+      return keepEnd(await logs.read(path, options, () => Promise.resolve(false), s), bytes);
     },
     log: room('termination'),
   });

@@ -106,7 +106,10 @@ export class ContainerKiller {
     }
     if (before.length > 0) {
       const beganMs = clock.monotonicMs();
-      await Promise.race([Promise.all(before), clock.sleep(Math.max(0, restSeconds) * 1000, signal)]);
+      const over = new AbortController();
+      const waitMs = Math.max(0, restSeconds) * 1000;
+      await Promise.race([Promise.all(before), clock.sleep(waitMs, AbortSignal.any([signal, over.signal]))]);
+      over.abort();
       restSeconds -= Math.floor((clock.monotonicMs() - beganMs) / 1000);
     }
     const timeoutSeconds = Math.max(restSeconds, minimumStopSeconds);
@@ -127,7 +130,7 @@ export class ContainerKiller {
     const { cri, clock, events, log } = this.#need;
     const over = new AbortController();
     const hook = runHook(
-      { clock, execSync: cri.execSync.bind(cri) },
+      { clock, events, execSync: cri.execSync.bind(cri) },
       handler,
       { pod, container, containerId, podIp },
       signal,

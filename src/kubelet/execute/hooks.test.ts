@@ -10,10 +10,12 @@ const clock = new FakeClock();
 const signal = new AbortController().signal;
 const pod = testPod();
 let server: Server | undefined;
+const authorizations: Array<string | undefined> = [];
 
 afterEach(async () => {
   await new Promise<void>((resolve) => (server === undefined ? resolve() : server.close(() => resolve())));
   server = undefined;
+  authorizations.length = 0;
 });
 
 interface Execution {
@@ -24,18 +26,32 @@ interface Execution {
 
 function run(
   handler: LifecycleHandler,
-  { exitCode = 0, said = '', container = testContainer('web'), executions = [] as Execution[], abort = signal } = {},
+  {
+    exitCode = 0,
+    said = '',
+    container = testContainer('web'),
+    executions = [] as Execution[],
+    told = [] as string[],
+    abort = signal,
+  } = {},
 ): Promise<void> {
   const execSync = (id: string, command: readonly string[], timeout: number) => {
     executions.push({ id, command, timeout });
     return Promise.resolve({ exitCode, stdout: Buffer.from(said), stderr: Buffer.from('') });
   };
-  return runHook({ clock, execSync }, handler, { pod, container, containerId: 'web-0', podIp: '127.0.0.1' }, abort);
+  const events = { pod: (_: unknown, ...words: string[]) => void told.push(words.join(' ')) };
+  return runHook(
+    { clock, events, execSync },
+    handler,
+    { pod, container, containerId: 'web-0', podIp: '127.0.0.1' },
+    abort,
+  );
 }
 
 async function serve(status: number): Promise<{ port: number; asked: string[] }> {
   const asked: string[] = [];
   server = createServer((request, response) => {
+    authorizations.push(request.headers.authorization);
     asked.push(`${request.method} ${request.url} ${request.headers['user-agent']} ${request.headers['x-a'] ?? ''}`);
     response.writeHead(status).end();
   });
@@ -60,6 +76,49 @@ describe('runHook', () => {
     const { port, asked } = await serve(status);
     await run({ httpGet: { port, path: '/x?y=1', httpHeaders: [{ name: 'X-A', value: 'b' }] } });
     expect(asked).toEqual(['GET /x?y=1 kube-lifecycle/1.36 b']);
+  });
+
+  it('goes to the host that is named, else to the pod, with the headers that are given', async () => {
+    const { port, asked } = await serve(200);
+    const httpHeaders = [
+      { name: 'User-Agent', value: 'mine' },
+      { name: 'X-A', value: 'b' },
+      { name: 'x-a', value: 'c' },
+    ];
+    await run({ httpGet: { port, host: 'localhost', path: 'x', httpHeaders } });
+    expect(asked).toEqual(['GET /x mine b, c']);
+  });
+
+  it('does not wait for the end of an answer that has none', async () => {
+    server = createServer((_, response) => void response.write(Buffer.alloc(20_000)));
+    await new Promise<void>((resolve) => server?.listen(0, '127.0.0.1', () => resolve()));
+    await run({ httpGet: { port: (server.address() as AddressInfo).port } });
+    server.closeAllConnections();
+  });
+
+  it('HTTPS to a server without: once more in plain HTTP, without credentials, and an event', async () => {
+    const { port, asked } = await serve(200);
+    const told: string[] = [];
+    const httpHeaders = [
+      { name: 'Authorization', value: 'secret' },
+      { name: 'X-A', value: 'b' },
+    ];
+    await run({ httpGet: { port, scheme: 'HTTPS', httpHeaders } }, { told });
+    expect(asked).toEqual(['GET / kube-lifecycle/1.36 b']);
+    expect(authorizations).toEqual([undefined]);
+    expect(told).toEqual([
+      `Warning LifecycleHTTPFallback request to HTTPS lifecycle hook 127.0.0.1:${port} got HTTP response, retry with HTTP succeeded`,
+    ]);
+    await run({ httpGet: { port, httpHeaders } });
+    expect(authorizations).toEqual([undefined, 'secret']);
+  });
+
+  it('HTTPS where nobody answers is not tried in plain HTTP', async () => {
+    const { port, asked } = await serve(200);
+    await new Promise<void>((resolve) => server?.close(() => resolve()));
+    server = undefined;
+    await expect(run({ httpGet: { port, scheme: 'HTTPS' } })).rejects.toThrow('ECONNREFUSED');
+    expect(asked).toEqual([]);
   });
 
   it('finds a port by its name', async () => {

@@ -1,12 +1,11 @@
 /** postStart and preStop handlers: a command in the container, an HTTP request to it, or a pause. */
-import { request as httpRequest } from 'node:http';
-import { request as httpsRequest } from 'node:https';
 import type { Clock } from '../../base/clock.ts';
 import { describeError } from '../../base/errors.ts';
-import { kubernetesVersion } from '../../base/version.ts';
-import type { HTTPGetAction, LifecycleHandler, Pod } from '../../objects/generated/core-v1.ts';
+import { rpcText } from '../../base/grpc.ts';
+import type { LifecycleHandler, Pod } from '../../objects/generated/core-v1.ts';
 import type { Container } from '../../objects/generated/core-v1.ts';
-import { podDescription } from '../pod-model.ts';
+import { type PodEvents, podDescription } from '../pod-model.ts';
+import { hookRequest } from './hook-request.ts';
 
 interface HooksNeed {
   execSync(
@@ -15,6 +14,7 @@ interface HooksNeed {
     timeoutSeconds: number,
     signal: AbortSignal,
   ): Promise<{ exitCode: number; stdout: Buffer; stderr: Buffer }>;
+  events: Pick<PodEvents, 'pod'>;
   clock: Clock;
 }
 
@@ -43,14 +43,18 @@ export async function runHook(
       throw new Error(`command '${command.join(' ')}' exited with ${exitCode}: ${said}`);
     } catch (cause) {
       throw new HookError(
-        `Exec lifecycle hook ([${command.join(' ')}]) ${where} failed - error: ${describeError(cause)}, message: ${JSON.stringify(said)}`,
+        `Exec lifecycle hook ([${command.join(' ')}]) ${where} failed - error: ${textOf(cause)}, message: ${JSON.stringify(said)}`,
         { cause },
       );
     }
   }
   if (handler.httpGet !== undefined) {
     try {
-      await httpGet(handler.httpGet, container, podIp, signal);
+      const plain = await hookRequest(handler.httpGet, container, podIp, signal);
+      if (plain !== undefined) {
+        const message = `request to HTTPS lifecycle hook ${plain} got HTTP response, retry with HTTP succeeded`;
+        need.events.pod(pod, 'Warning', 'LifecycleHTTPFallback', message);
+      }
     } catch (cause) {
       throw new HookError(
         `HTTP lifecycle hook (${handler.httpGet.path ?? '/'}) ${where} failed - error: ${describeError(cause)}, message: ""`,
@@ -66,40 +70,8 @@ export async function runHook(
   throw new HookError(`Cannot run lifecycle hook ${where}: it names no exec, httpGet or sleep action`);
 }
 
-/** Any HTTP answer is a success; only a failed connection is not. Certificates are not checked, as upstream. */
-function httpGet(action: HTTPGetAction, container: Container, podIp: string, signal: AbortSignal): Promise<void> {
-  const port = resolvePort(action.port, container);
-  const isHttps = action.scheme === 'HTTPS';
-  const headers: Record<string, string> = {
-    'user-agent': `kube-lifecycle/${kubernetesVersion.major}.${kubernetesVersion.minor}`,
-    accept: '*/*',
-  };
-  for (const { name, value } of action.httpHeaders ?? []) headers[name.toLowerCase()] = value;
-  return new Promise((resolve, reject) => {
-    const request = (isHttps ? httpsRequest : httpRequest)({
-      host: action.host || podIp,
-      port,
-      path: action.path?.startsWith('/') === true ? action.path : `/${action.path ?? ''}`,
-      headers,
-      agent: false,
-      signal,
-      ...(isHttps ? { rejectUnauthorized: false } : {}),
-    });
-    request.on('response', (response) => {
-      response.resume();
-      response.on('close', resolve);
-    });
-    request.on('error', reject);
-    request.end();
-  });
-}
-
-function resolvePort(port: number | string, container: Container): number {
-  if (typeof port === 'number') return port;
-  const named = container.ports?.find(({ name }) => name === port)?.containerPort;
-  const number = named ?? Number(port);
-  if (!Number.isInteger(number) || number < 1 || number > 65535) {
-    throw new Error(`couldn't find port "${port}" in container "${container.name}"`);
-  }
-  return number;
+/** The runtime's own words, as others print them. */
+function textOf(err: unknown): string {
+  const text = rpcText(err);
+  return text.startsWith('rpc error') ? text : describeError(err);
 }

@@ -397,7 +397,7 @@ class Turn {
     const handler = spec.lifecycle?.postStart;
     if (handler === undefined || kind === 'ephemeral') return undefined;
     const { cri, clock, events, phases } = this.#need;
-    const need = { clock, execSync: cri.execSync.bind(cri) };
+    const need = { clock, events, execSync: cri.execSync.bind(cri) };
     try {
       await phases.span(this.#pod, `postStart ${spec.name}`, () =>
         runHook(need, handler, { pod: this.#pod, container: spec, containerId, podIp }, this.#interrupt),

@@ -1,11 +1,11 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { exited, testContainer, testInstance, testObserved, testPod } from '../../../../test/fixtures/kubelet-pods.ts';
 import { silentLogger } from '../../../base/logger.ts';
 import type { ObservedContainer } from '../../pod-model.ts';
-import { TerminationMessages } from './termination-messages.ts';
+import { TerminationMessages, keepEnd } from './termination-messages.ts';
 
 const signal = new AbortController().signal;
 let root: string;
@@ -106,6 +106,24 @@ describe('TerminationMessages', () => {
     expect(await messageOf(ended(1, 'File'), { text: `head${'x'.repeat(4000)}`, pod })).toBe(`head${'x'.repeat(1532)}`);
   });
 
+  it.each([
+    {
+      name: 'a link to another file',
+      put: async (path: string) => {
+        await writeFile(`${path}-secret`, 'secret');
+        await symlink(`${path}-secret`, path);
+      },
+    },
+    { name: 'a directory', put: (path: string) => mkdir(path) },
+  ])('does not read $name in the place of the file', async ({ put }) => {
+    const path = join(root, 'message');
+    await put(path);
+    const mounts = [{ containerPath: '/dev/termination-log', hostPath: path, readonly: false }];
+    await messages.read(testPod(), testObserved([ended(1, 'FallbackToLogsOnError', { mounts })]), signal);
+    expect(messages.get('uid-1', 'web-0')).toMatch(`Error on reading termination log ${path}: `);
+    expect(messages.get('uid-1', 'web-0')).not.toContain('secret');
+  });
+
   it('reads each once, says nothing of what runs, and forgets what is gone', async () => {
     expect(await messageOf(ended(1, 'File'), { text: 'first' })).toBe('first');
     expect(await messageOf(ended(1, 'File'), { text: 'second' })).toBe('first');
@@ -114,4 +132,18 @@ describe('TerminationMessages', () => {
     messages.forget('uid-1');
     expect(messages.get('uid-1', 'web-0')).toBeUndefined();
   });
+});
+
+describe('keepEnd', () => {
+  async function* pieces(...texts: string[]): AsyncGenerator<Buffer> {
+    for (const text of texts) yield await Promise.resolve(Buffer.from(text));
+  }
+
+  it.each([
+    { texts: [], want: '' },
+    { texts: ['ab'], want: 'ab' },
+    { texts: ['ab', 'cdef'], want: 'cdef' },
+    { texts: ['abc', 'd', 'e'], want: 'bcde' },
+    { texts: ['abcdefgh', 'i'], want: 'fghi' },
+  ])('of $texts: $want', async ({ texts, want }) => expect(await keepEnd(pieces(...texts), 4)).toBe(want));
 });

@@ -2,6 +2,7 @@
  * The last words of ended containers: from the file they could write, or the end of their log when they failed and the
  * pod asks for that. Owns what was read, by container id, while the pod is here.
  */
+import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
 import type { Logger } from '../../../base/logger.ts';
 import { describeError } from '../../../base/errors.ts';
@@ -69,9 +70,12 @@ export class TerminationMessages {
 
   async #tailFile(path: string): Promise<string> {
     try {
-      const file = await open(path, 'r');
+      // A container writes here: what it may have put in the file's place is neither followed nor waited for.
+      const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
       try {
-        const { size } = await file.stat();
+        const stat = await file.stat();
+        if (!stat.isFile()) throw new Error('it is no regular file');
+        const { size } = stat;
         const length = Math.min(size, fileBytesMax);
         const { buffer, bytesRead } = await file.read(Buffer.alloc(length), 0, length, size - length);
         return buffer.subarray(0, bytesRead).toString('utf8');
@@ -84,6 +88,13 @@ export class TerminationMessages {
       return `Error on reading termination log ${path}: ${describeError(err)}`;
     }
   }
+}
+
+/** The last bytes of a stream, whatever its length: no more than they and one piece are held at a time. */
+export async function keepEnd(pieces: AsyncIterable<Buffer>, bytesMax: number): Promise<string> {
+  let end = Buffer.alloc(0);
+  for await (const piece of pieces) end = Buffer.concat([end, piece]).subarray(-bytesMax);
+  return end.toString('utf8');
 }
 
 function cut(text: string, bytesMax: number): string {

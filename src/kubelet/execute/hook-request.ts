@@ -1,0 +1,97 @@
+/** The HTTP request of a postStart or preStop hook. Any answer is a success; only a failed exchange is not. */
+import { type IncomingMessage, request as httpRequest } from 'node:http';
+import { request as httpsRequest } from 'node:https';
+import { kubernetesVersion } from '../../base/version.ts';
+import type { Container, HTTPGetAction } from '../../objects/generated/core-v1.ts';
+
+/** Of the answer's body this much is read before the connection is let go. */
+const bodyBytesMax = 10 * 1024;
+
+/**
+ * Certificates are not checked, as upstream. A server that speaks plain HTTP where HTTPS was asked for is asked again
+ * in plain HTTP, without the credentials that were meant for an encrypted connection.
+ *
+ * @returns `host:port` when that was needed
+ */
+export async function hookRequest(
+  action: HTTPGetAction,
+  container: Container,
+  podIp: string,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  const port = resolvePort(action.port, container);
+  const host = hostOf(action, podIp);
+  const path = action.path?.startsWith('/') === true ? action.path : `/${action.path ?? ''}`;
+  const headers = headersOf(action);
+  const target = { host, port, path, headers };
+  if (action.scheme !== 'HTTPS') {
+    await exchange('http', target, signal);
+    return undefined;
+  }
+  try {
+    await exchange('https', target, signal);
+    return undefined;
+  } catch (err) {
+    if (!isPlainHttp(err)) throw err;
+    const { authorization: _secret, ...open } = headers;
+    try {
+      await exchange('http', { ...target, headers: open }, signal);
+    } catch {
+      throw err; // what was asked for first is what failed
+    }
+    return `${host.includes(':') ? `[${host}]` : host}:${port}`;
+  }
+}
+
+interface Target {
+  host: string;
+  port: number;
+  path: string;
+  headers: Record<string, string[]>;
+}
+
+function exchange(scheme: 'http' | 'https', target: Target, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const options = { ...target, agent: false, signal };
+    const done = (response: IncomingMessage): void => {
+      let bytes = 0;
+      response.on('data', (piece: Buffer) => {
+        bytes += piece.length;
+        if (bytes >= bodyBytesMax) response.destroy();
+      });
+      response.on('error', () => {}); // it has answered: how the answer ends is no matter
+      response.on('close', resolve);
+    };
+    const request =
+      scheme === 'https' ? httpsRequest({ ...options, rejectUnauthorized: false }, done) : httpRequest(options, done);
+    request.on('error', reject);
+    request.end();
+  });
+}
+
+/** What OpenSSL says to bytes that are no TLS record. */
+const isPlainHttp = (err: unknown): boolean => err instanceof Error && err.message.includes('wrong version number');
+
+function hostOf({ host }: HTTPGetAction, podIp: string): string {
+  if (host !== undefined && host !== '') return host.startsWith('[') ? host.slice(1, -1) : host;
+  // A pod in the host's network has no address of its own: its ports are the node's.
+  return podIp === '' ? 'localhost' : podIp;
+}
+
+function headersOf(action: HTTPGetAction): Record<string, string[]> {
+  const headers: Record<string, string[]> = {};
+  for (const { name, value } of action.httpHeaders ?? []) (headers[name.toLowerCase()] ??= []).push(value);
+  headers['user-agent'] ??= [`kube-lifecycle/${kubernetesVersion.major}.${kubernetesVersion.minor}`];
+  headers['accept'] ??= ['*/*'];
+  return headers;
+}
+
+function resolvePort(port: number | string, container: Container): number {
+  if (typeof port === 'number') return port;
+  const named = container.ports?.find(({ name }) => name === port)?.containerPort;
+  const number = named ?? Number(port);
+  if (!Number.isInteger(number) || number < 1 || number > 65535) {
+    throw new Error(`couldn't find port "${port}" in container "${container.name}"`);
+  }
+  return number;
+}
