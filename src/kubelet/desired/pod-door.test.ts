@@ -20,10 +20,25 @@ describe('PodDoor', () => {
       raw({ hostname: null, unknown: 1, overhead: { cpu: 1 } }, { managedFields: [{}], labels: { a: null } }),
     );
     expect(problems).toEqual([]);
-    expect(pod).toEqual({
-      metadata: { ...metadata, labels: { a: '' } },
-      spec: { containers: [container], overhead: { cpu: '1' } },
+    expect(pod.metadata).toEqual({ ...metadata, labels: { a: '' } });
+    expect(pod.spec).toMatchObject({ containers: [container], overhead: { cpu: '1' } });
+    expect(Object.keys(pod.spec)).not.toContain('unknown');
+    expect(pod.spec.hostname).toBeUndefined();
+  });
+
+  it('gives the defaults that are missing, but none to a volume', () => {
+    const probe = { exec: { command: ['x'] }, periodSeconds: 0 };
+    const { pod, problems } = readAt(
+      raw({ containers: [{ ...container, livenessProbe: probe }], volumes: [{ name: 'v', newKind: {} }] }),
+    );
+    expect(problems).toEqual([]);
+    expect(pod.spec).toMatchObject({
+      restartPolicy: 'Always',
+      terminationGracePeriodSeconds: 30,
+      containers: [{ livenessProbe: { periodSeconds: 10, timeoutSeconds: 1 } }],
+      volumes: [{ name: 'v' }],
     });
+    expect(pod.spec.volumes).toEqual([{ name: 'v' }]);
   });
 
   it.each([
@@ -61,6 +76,16 @@ describe('PodDoor', () => {
       name: 'a name that climbs',
       value: raw({ containers: [{ ...container, name: '../x' }] }),
       want: /containers\[0\].name: Invalid/,
+    },
+    {
+      name: 'a probe before its time',
+      value: raw({ containers: [{ ...container, livenessProbe: { exec: {}, periodSeconds: -1 } }] }),
+      want: /periodSeconds: Invalid value: -1: must be greater than or equal to 0/,
+    },
+    {
+      name: 'a probe of nothing',
+      value: raw({ containers: [{ ...container, startupProbe: {} }] }),
+      want: /startupProbe: Required value: must specify a handler type/,
     },
     {
       name: 'a restart policy that is none',

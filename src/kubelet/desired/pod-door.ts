@@ -3,6 +3,7 @@
  * count on: whatever comes in is of the right types afterwards, and a pod that no kubelet can run is known as such, with
  * the reasons. Remembers the reasons as long as somebody holds the pod.
  */
+import { defaultPod } from '../../objects/default-pod.ts';
 import type { Pod } from '../../objects/generated/core-v1.ts';
 import { readPodShape } from '../../objects/read-shape.ts';
 import { identityProblems, validatePod } from './validate-pod.ts';
@@ -16,7 +17,7 @@ export class PodDoor {
     const { managedFields: _, ...metadata } = read.metadata;
     const pod: Pod = { ...read, metadata };
     const problems = shape.length > 0 ? shape : [...new Set([...identityProblems(metadata), ...validatePod(pod)])];
-    if (problems.length === 0) return pod;
+    if (problems.length === 0) return withDefaults(pod);
     // of a pod that is not run nothing but its metadata counts
     const refused: Pod = { ...pod, spec: { containers: [] } };
     this.#problems.set(refused, problems);
@@ -32,4 +33,11 @@ export class PodDoor {
   isNobody(pod: Pod): boolean {
     return identityProblems(pod.metadata).length > 0;
   }
+}
+
+/** An API server gives defaults to what it sends; who counts on them must not hang on one that does not. */
+function withDefaults(pod: Pod): Pod {
+  const { spec } = defaultPod(pod);
+  // a volume of a kind that is not known here must not pass for an empty one
+  return pod.spec.volumes === undefined ? { ...pod, spec } : { ...pod, spec: { ...spec, volumes: pod.spec.volumes } };
 }

@@ -105,9 +105,25 @@ function validateContainers(list: readonly unknown[], path: string, names: Set<s
     ]) {
       const value = item[field];
       if (value !== undefined && !isObject(value)) problems.push(`${at}.${field}: expected an object`);
+      else if (field.endsWith('Probe') && value !== undefined) problems.push(...validateProbe(value, `${at}.${field}`));
     }
     return problems;
   });
+}
+
+function validateProbe(probe: Record<string, unknown>, at: string): string[] {
+  const fields = ['initialDelaySeconds', 'timeoutSeconds', 'periodSeconds', 'successThreshold', 'failureThreshold'];
+  const problems = fields.flatMap((field) => {
+    const value = probe[field];
+    const isCount = value === undefined || (typeof value === 'number' && value >= 0);
+    return isCount
+      ? []
+      : [`${at}.${field}: Invalid value: ${JSON.stringify(value)}: must be greater than or equal to 0`];
+  });
+  const handlers = ['exec', 'httpGet', 'tcpSocket', 'grpc'].filter((handler) => probe[handler] !== undefined);
+  if (handlers.length === 0) problems.push(`${at}: Required value: must specify a handler type`);
+  if (handlers.length > 1) problems.push(`${at}: Forbidden: may not specify more than 1 handler type`);
+  return problems;
 }
 
 function validateVolumes(volumes: unknown, containers: readonly Container[]): string[] {
