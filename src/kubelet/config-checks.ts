@@ -92,6 +92,11 @@ export function configProblems(v: FieldValues): string[] {
     normalize(v.podLogsDir).replace(/(.)\/$/, '$1') === v.podLogsDir,
     `pod logs path "${v.podLogsDir}" must be normalized`,
   );
+  const idsPerPod = v['userNamespaces.idsPerPod'];
+  must(
+    idsPerPod >= 65_536 && idsPerPod < 2 ** 32 && idsPerPod % 65_536 === 0,
+    `userNamespaces.idsPerPod ${idsPerPod} must be a multiple of 65536, and no more than 4294901760`,
+  );
   for (const server of v.clusterDNS)
     must(isIP(server) !== 0, `clusterDNS (--cluster-dns) "${server}" must be an IP address`);
   problems.push(

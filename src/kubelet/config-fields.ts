@@ -227,7 +227,7 @@ export const kubeletFields = {
   }),
   imageServiceEndpoint: field('string', '', 'honoured', { flag: 'image-service-endpoint' }),
   failCgroupV1: field('bool', true, 'honoured', { flag: 'fail-cgroupv1' }),
-  'userNamespaces.idsPerPod': field('int', 65_536, leaveOut),
+  'userNamespaces.idsPerPod': field('int', 65_536, 'honoured'),
   showHiddenMetricsForVersion: field('string', '', leaveOut, { flag: 'show-hidden-metrics-for-version' }),
 } satisfies Record<string, Field<unknown>>;
 

@@ -102,6 +102,8 @@ export interface KubeletConfig {
   resolvConfPath: string;
   seccompDefault: boolean;
   allowedUnsafeSysctls: readonly string[];
+  /** Ids of the host for each pod with a user namespace of its own. */
+  idsPerPod: number;
 
   // resources
   cgroupRoot: string;
@@ -305,6 +307,7 @@ function toKubeletConfig(
     enableControllerAttachDetach: v.enableControllerAttachDetach,
     localStorageCapacityIsolation: v.localStorageCapacityIsolation,
     maxPods: v.maxPods,
+    idsPerPod: v['userNamespaces.idsPerPod'],
     podsPerCore: v.podsPerCore,
     clusterDomain: v.clusterDomain,
     clusterDns: v.clusterDNS,

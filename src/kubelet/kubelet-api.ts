@@ -4,6 +4,7 @@
  */
 import type { Clock } from '../base/clock.ts';
 import { withDeadline } from '../base/deadline.ts';
+import { NotFoundError, isNotFound } from '../base/errors.ts';
 import type { Logger } from '../base/logger.ts';
 import type { ApiClient } from '../client/api-client.ts';
 import { Informer } from '../client/informer.ts';
@@ -117,9 +118,14 @@ export class KubeletApi {
     return await this.#need.client.get(types.serviceAccounts, { namespace, name }, signal);
   }
 
-  /** The runtime's handler behind a RuntimeClass. @throws when there is no such class */
+  /** The runtime's handler behind a RuntimeClass. @throws {Error} in upstream's words when there is no such class */
   async runtimeHandler(name: string, signal: AbortSignal): Promise<string> {
-    return (await this.#need.client.get(types.runtimeClasses, { name }, signal)).handler;
+    try {
+      return (await this.#need.client.get(types.runtimeClasses, { name }, signal)).handler;
+    } catch (cause) {
+      if (isNotFound(cause)) throw new NotFoundError(`runtimeclass.node.k8s.io "${name}" not found`);
+      throw new Error(`failed to lookup RuntimeClass ${name}`, { cause });
+    }
   }
 }
 

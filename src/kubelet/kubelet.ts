@@ -65,7 +65,8 @@ import { ContainerLogs } from './support/logs/logs.ts';
 import { WatchedObjects } from './support/objects/watched-objects.ts';
 import { Probes } from './support/probes/probes.ts';
 import { PodCgroups } from './support/resources/resources.ts';
-import { refuseAppArmor, refuseSysctls, refuseUserNamespaces } from './support/security/admit-security.ts';
+import { refuseAppArmor, refuseSysctls } from './support/security/admit-security.ts';
+import { UserNamespaces } from './support/security/user-namespaces.ts';
 import { TerminationMessages, keepEnd } from './support/termination/termination-messages.ts';
 import { Volumes } from './support/volumes/volumes.ts';
 
@@ -398,6 +399,13 @@ export async function runKubelet(
   };
 
   // ---- execute
+  const userNamespaces = new UserNamespaces({
+    range: machine.podIds,
+    idsPerPod: config.idsPerPod,
+    podDir: (uid) => join(config.rootDir, 'pods', uid),
+    handlers: () => runtimeStatus.current?.handlers ?? [],
+    log: room('security'),
+  });
   const parts = new PodParts({
     config,
     facts,
@@ -410,6 +418,7 @@ export async function runKubelet(
     services: async (s) => (known === undefined ? [] : known.readServices(s)),
     runtimeHandler: async ({ spec: { runtimeClassName: name } }, s) =>
       name === undefined || name === '' ? '' : (known?.runtimeHandler(name, s) ?? withoutApi(`RuntimeClass "${name}"`)),
+    userNamespace: (pod, handler) => userNamespaces.of(pod, handler),
     runtimeStatus: () => runtimeStatus.current,
     hostIps,
     nodeAllocatable: () => allocatable,
@@ -470,7 +479,10 @@ export async function runKubelet(
         await podCgroups.ensure(pod, s);
         await podCgroups.updateQos(store.list().filter((other) => workers.isActive(uidOf(other))));
       },
-      remove: (uid, s) => podCgroups.remove(uid, s),
+      remove: async (uid, s) => {
+        await podCgroups.remove(uid, s);
+        userNamespaces.release(uid); // nothing runs with these ids any more
+      },
     },
     probes,
     events,
@@ -510,7 +522,6 @@ export async function runKubelet(
       const volume = volumes.refused(pod);
       return (
         (pod.status?.phase === 'Pending' ? refuseAppArmor(pod, facts) : undefined) ??
-        refuseUserNamespaces(pod) ??
         refuseUnsupported(pod) ??
         (volume === undefined ? undefined : { reason: 'PodFeatureUnsupported', message: volume })
       );
@@ -546,7 +557,14 @@ export async function runKubelet(
     workers,
     observe,
     cri,
-    volumes,
+    volumes: {
+      orphans: () => volumes.orphans(),
+      unmount: (uid, s) => volumes.unmount(uid, s),
+      removePodDir: async (uid, s) => {
+        await volumes.removePodDir(uid, s);
+        userNamespaces.release(uid); // of a pod that ended while nobody looked
+      },
+    },
     cgroups: podCgroups,
     deleteMirror: async (mirror, s) => mirrors?.delete(mirror, s),
     isRejected: (uid) => intake.isRejected(uid),
@@ -567,6 +585,7 @@ export async function runKubelet(
   // ---- start
   await volumes.prepareRoot(signal);
   await images.open();
+  await userNamespaces.load(await volumes.orphans());
   await podCgroups.ensureTree(signal);
   machine.size.hasSwapController = await machine.cgroups.hasSwapLimit(podCgroups.topPath);
   await host.setOwnOomScoreAdj(config.oomScoreAdj).catch((err: unknown) => {

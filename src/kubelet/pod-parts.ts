@@ -3,12 +3,14 @@
  */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { UserNamespace } from '../adapters/cri/generated/runtime/v1/UserNamespace.ts';
+import type { Mount } from '../adapters/cri/generated/runtime/v1/Mount.ts';
 import type { CriImage, CriRuntimeStatus } from '../adapters/cri/cri-types.ts';
 import type { HostFacts } from '../adapters/host/host.ts';
 import type { Mounts } from '../adapters/mounts/mounts.ts';
 import type { Logger } from '../base/logger.ts';
 import { podContainers, uidOf } from './pod-model.ts';
-import type { ConfigMap, Pod, Secret, Service } from '../objects/generated/core-v1.ts';
+import type { ConfigMap, Container, Pod, Secret, Service } from '../objects/generated/core-v1.ts';
 import type { KubeletConfig } from './config.ts';
 import type { ContainerParts, SandboxParts } from './execute/container-config.ts';
 import type { ObservedPod, PodContainer, PodEvents } from './pod-model.ts';
@@ -45,6 +47,8 @@ interface PodPartsNeed {
   services(signal: AbortSignal): Promise<readonly Service[] | undefined>;
   /** The runtime's handler name for a RuntimeClass. @throws when there is no such class */
   runtimeHandler(pod: Pod, signal: AbortSignal): Promise<string>;
+  /** @throws in upstream's words when the pod cannot have the user namespace that it asks for */
+  userNamespace(pod: Pod, runtimeHandler: string): Promise<UserNamespace>;
   runtimeStatus(): CriRuntimeStatus | undefined;
   hostIps(): readonly string[];
   nodeAllocatable(): Record<string, string>;
@@ -73,15 +77,17 @@ export class PodParts {
       if (on === 'pod') events.pod(pod, type, reason, message);
       else nodeEvent(type, reason, message);
     }
+    const runtimeHandler = await this.#need.runtimeHandler(pod, signal);
+    const userNamespace = await this.#need.userNamespace(pod, runtimeHandler);
     return {
       hostname: sandboxHostname,
       dns,
       cgroupParent: this.#need.cgroupParent(pod),
       resources: computeSandboxResources(pod, config),
       overhead: computeOverheadResources(pod, config),
-      security: computeSandboxSecurityContext(pod),
+      security: computeSandboxSecurityContext(pod, { userNamespace }),
       sysctls: computeSandboxSysctls(pod),
-      runtimeHandler: await this.#need.runtimeHandler(pod, signal),
+      runtimeHandler,
     };
   }
 
@@ -94,6 +100,10 @@ export class PodParts {
     const { config, facts, machine, log, mounts } = this.#need;
     const { spec } = container;
     const hostIps = this.#need.hostIps();
+    const userNamespace =
+      pod.spec.hostUsers === false
+        ? await this.#need.userNamespace(pod, await this.#need.runtimeHandler(pod, signal))
+        : undefined;
     const addresses = { podIps: pod.spec.hostNetwork === true ? hostIps : podIps, hostIps };
     const security = computeSecurityContext(
       pod,
@@ -103,6 +113,7 @@ export class PodParts {
         seccompDefault: config.seccompDefault,
         seccompRoot: join(config.rootDir, 'seccomp'),
         thermalThrottlePaths: facts.thermalThrottlePaths,
+        userNamespace,
         targetContainerId: targetContainerId(pod, container, observed),
       },
     );
@@ -129,8 +140,7 @@ export class PodParts {
         volumes: this.#need.mountedVolumes(pod),
         environment,
         hosts: hostsContent(pod, { ...addresses, hostname, domain }, nodeHosts),
-        hasRecursiveReadOnly:
-          this.#need.runtimeStatus()?.handlers.some((handler) => handler.recursiveReadOnlyMounts) === true,
+        hasRecursiveReadOnly: await this.#hasRecursiveReadOnly(pod, spec, signal),
       },
       { mounts, log },
       signal,
@@ -139,14 +149,29 @@ export class PodParts {
       command: expandAll(spec.command, environment) ?? [],
       args: expandAll(spec.args, environment) ?? [],
       envs: environment,
-      mounts: made.mounts,
+      mounts: made.mounts.map((mount) => withIdMappings(mount, userNamespace)),
       cleanup: made.cleanup,
       devices: [],
       resources: computeContainerResources(pod, spec, machine, config),
       security,
     };
   }
+
+  /** Whether the pod's own runtime handler has it; asked only for a container that wants it. */
+  async #hasRecursiveReadOnly(pod: Pod, { volumeMounts }: Container, signal: AbortSignal): Promise<boolean> {
+    if ((volumeMounts ?? []).every(({ recursiveReadOnly = 'Disabled' }) => recursiveReadOnly === 'Disabled'))
+      return false;
+    const handler = await this.#need.runtimeHandler(pod, signal);
+    const known = this.#need.runtimeStatus()?.handlers.find(({ name }) => name === handler);
+    return known?.recursiveReadOnlyMounts === true;
+  }
 }
+
+/** In a user namespace of its own a container sees its files as owned by the users that own them on the host. */
+const withIdMappings = (mount: Mount, userNamespace: UserNamespace | undefined): Mount =>
+  userNamespace?.uids === undefined || userNamespace.gids === undefined
+    ? mount
+    : { ...mount, uidMappings: userNamespace.uids, gidMappings: userNamespace.gids };
 
 /** The container whose processes an ephemeral container shares. @throws in upstream's words when it is not there */
 function targetContainerId(

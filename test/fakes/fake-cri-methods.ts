@@ -59,6 +59,12 @@ export function runtimeMethods(cri: FakeCri): Handlers {
               },
         ],
       },
+      runtime_handlers: (cri.options.handlers ?? []).map(
+        ({ name, userNamespaces = false, recursiveReadOnlyMounts = false }) => ({
+          name,
+          features: { user_namespaces: userNamespaces, recursive_read_only_mounts: recursiveReadOnlyMounts },
+        }),
+      ),
     }),
     UpdateRuntimeConfig: ({ runtime_config: config }) => {
       cri.setPodCidr(config?.network_config?.pod_cidr ?? '');

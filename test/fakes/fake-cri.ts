@@ -40,6 +40,8 @@ export interface FakeCriOptions {
   hasEvents?: boolean;
   /** Which containerd's messages; 1.6 by default. */
   fields?: MessageFields;
+  /** What Status says about runtime handlers; nothing by default, as containerd 1.6. The default one has no name. */
+  handlers?: ReadonlyArray<{ name: string; userNamespaces?: boolean; recursiveReadOnlyMounts?: boolean }>;
   /** Whether the runtime has RuntimeConfig, and what it says there; Unimplemented by default. */
   cgroupDriver?: 'SYSTEMD' | 'CGROUPFS';
   /** Where Exec, Attach and PortForward send their callers, without a slash at the end; refused by default. */

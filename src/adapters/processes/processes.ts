@@ -27,6 +27,8 @@ export class CommandError extends Error {
   readonly command: string;
   /** Undefined when it was killed or never started. */
   readonly exitCode: number | undefined;
+  /** There is no such program. */
+  readonly isMissing: boolean;
   readonly stdout: string;
   readonly stderr: string;
   constructor(
@@ -41,6 +43,7 @@ export class CommandError extends Error {
     super(`\`${command}\` ${what}${said === '' ? '' : `: ${said.slice(-2000)}`}`, { cause });
     this.command = command;
     this.exitCode = exitCode;
+    this.isMissing = cause instanceof ExecaError && cause.code === 'ENOENT';
     this.stdout = stdout;
     this.stderr = stderr;
   }

@@ -78,13 +78,3 @@ export function refuseAppArmor(pod: Pod, { isAppArmorEnabled }: { isAppArmorEnab
     ? { reason: 'AppArmor', message: 'Cannot enforce AppArmor: AppArmor is not enabled on the host' }
     : undefined;
 }
-
-/** What this version does not do is refused at the door, not found out at the sandbox. */
-export function refuseUserNamespaces(pod: Pod): Refusal | undefined {
-  return pod.spec.hostUsers === false
-    ? {
-        reason: 'PodFeatureUnsupported',
-        message: 'Pod requires node features that are not available: user namespaces (spec.hostUsers: false)',
-      }
-    : undefined;
-}

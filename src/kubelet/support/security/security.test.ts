@@ -6,7 +6,7 @@ import type {
   PodSpec,
   SecurityContext,
 } from '../../../objects/generated/core-v1.ts';
-import { refuseAppArmor, refuseSysctls, refuseUserNamespaces } from './admit-security.ts';
+import { refuseAppArmor, refuseSysctls } from './admit-security.ts';
 import {
   type ImageUser,
   SecurityContextError,
@@ -206,12 +206,74 @@ describe('computeSecurityContext', () => {
     expect(() => computeSecurityContext(pod(), container(own), root, options)).toThrow(want);
   });
 
-  it('refuses user namespaces by name', () => {
-    expect(() => computeSecurityContext(pod({ hostUsers: false }), container(), root, options)).toThrow(
-      /hostUsers: false/,
+  it('passes a user namespace on', () => {
+    const mapping = { host_id: 65_536, container_id: 0, length: 65_536 };
+    const userNamespace = { mode: 'POD', uids: [mapping], gids: [mapping] } as const;
+    const asked = pod({ hostUsers: false });
+    const more = { ...options, userNamespace: { ...userNamespace, uids: [mapping], gids: [mapping] } };
+    const own = computeSecurityContext(asked, container(), root, more);
+    expect(own.namespace_options?.userns_options).toEqual(userNamespace);
+    expect(computeSandboxSecurityContext(asked, more).namespace_options?.userns_options).toEqual(userNamespace);
+  });
+
+  it.each([
+    { own: { allowPrivilegeEscalation: true }, want: false },
+    { own: { allowPrivilegeEscalation: false }, want: true },
+    { own: {}, want: false },
+    { own: { privileged: true }, want: false },
+  ])('no_new_privs only when told so: $own', ({ own, want }) => {
+    expect(computeSecurityContext(pod(), container(own), root, options).no_new_privs).toBe(want);
+  });
+
+  it.each([
+    { own: {}, ofPod: { runAsGroup: 7 }, want: { value: 7 } },
+    { own: { runAsGroup: 5 }, ofPod: { runAsGroup: 7 }, want: { value: 5 } },
+    { own: { runAsGroup: 0 }, ofPod: { runAsGroup: 7 }, want: { value: 0 } },
+    { own: {}, ofPod: {}, want: undefined },
+  ])('group of $own in a pod of $ofPod', ({ own, ofPod, want }) => {
+    expect(computeSecurityContext(withPod(ofPod), container(own), root, options).run_as_group).toEqual(want);
+  });
+
+  it.each([
+    {
+      own: { user: 'u', role: 'r', type: 't', level: 'l' },
+      ofPod: { level: 'x' },
+      want: { user: 'u', role: 'r', type: 't', level: 'l' },
+    },
+    { own: undefined, ofPod: { type: 't' }, want: { user: '', role: '', type: 't', level: '' } },
+    { own: undefined, ofPod: undefined, want: undefined },
+  ])('SELinux options whole, of the container $own or of the pod $ofPod', ({ own, ofPod, want }) => {
+    const computed = computeSecurityContext(
+      withPod({ seLinuxOptions: ofPod }),
+      container({ seLinuxOptions: own }),
+      root,
+      options,
     );
-    expect(refuseUserNamespaces(pod({ hostUsers: false }))?.reason).toBe('PodFeatureUnsupported');
-    expect(refuseUserNamespaces(pod({ hostUsers: true }))).toBeUndefined();
+    expect(computed.selinux_options).toEqual(want);
+  });
+
+  it.each([
+    { own: undefined, ofPod: { type: 'Localhost', localhostProfile: 'p.json' }, want: 'Localhost' },
+    { own: { type: 'Unconfined' }, ofPod: { type: 'RuntimeDefault' }, want: 'Unconfined' },
+  ])('seccomp of the container $own before the pod $ofPod', ({ own, ofPod, want }) => {
+    const computed = computeSecurityContext(
+      withPod({ seccompProfile: ofPod }),
+      container({ seccompProfile: own }),
+      root,
+      options,
+    );
+    expect(computed.seccomp?.profile_type).toBe(want);
+  });
+
+  it('fsGroup comes first among the groups, capability names go as they are', () => {
+    const own = computeSecurityContext(
+      withPod({ fsGroup: 0, supplementalGroups: [5, 0] }),
+      container({ capabilities: { add: ['CAP_SYS_TIME', 'net_raw'] } }),
+      root,
+      { ...options, volumeGroups: [5] },
+    );
+    expect(own.supplemental_groups).toEqual([0, 5, 0, 5]);
+    expect(own.capabilities).toEqual({ add_capabilities: ['CAP_SYS_TIME', 'net_raw'], drop_capabilities: [] });
   });
 });
 
@@ -242,12 +304,24 @@ describe('refuseSysctls', () => {
   const ask = (name: string, spec: Partial<PodSpec> = {}): Pod =>
     pod({ ...spec, securityContext: { sysctls: [{ name, value: '1' }] } });
 
-  it.each(['net.ipv4.tcp_syncookies', 'net/ipv4/tcp_rmem', 'net.core.somaxconn', 'kernel.msgmax'])(
-    'takes %s',
-    (name) => {
-      expect(refuseSysctls(ask(name), node)).toBeUndefined();
-    },
-  );
+  it.each([
+    'kernel.shm_rmid_forced',
+    'net.ipv4.ip_local_port_range',
+    'net.ipv4.tcp_syncookies',
+    'net.ipv4.ping_group_range',
+    'net.ipv4.ip_unprivileged_port_start',
+    'net.ipv4.ip_local_reserved_ports',
+    'net.ipv4.tcp_keepalive_time',
+    'net.ipv4.tcp_keepalive_intvl',
+    'net.ipv4.tcp_keepalive_probes',
+    'net.ipv4.tcp_fin_timeout',
+    'net/ipv4/tcp_rmem',
+    'net.ipv4.tcp_wmem',
+    'net.core.somaxconn',
+    'kernel.msgmax',
+  ])('takes %s', (name) => {
+    expect(refuseSysctls(ask(name), node)).toBeUndefined();
+  });
 
   it.each([
     { name: 'kernel.shmmax', want: 'forbidden sysctl: "kernel.shmmax" not allowlisted' },
@@ -266,10 +340,26 @@ describe('refuseSysctls', () => {
     expect(refuseSysctls(ask(name, spec), node)).toEqual({ reason: 'SysctlForbidden', message: want });
   });
 
-  it('knows since when a parameter is safe', () => {
-    const old = { ...node, kernelRelease: '4.14.0' };
-    expect(refuseSysctls(ask('net.ipv4.tcp_rmem'), old)?.reason).toBe('SysctlForbidden');
-    expect(refuseSysctls(ask('net.ipv4.tcp_fin_timeout'), old)).toBeUndefined();
+  it.each([
+    { name: 'net.ipv4.ip_local_reserved_ports', since: '3.16.0', before: '3.15.9' },
+    { name: 'net.ipv4.tcp_keepalive_time', since: '4.5.0-rc1', before: '4.4.302' },
+    { name: 'net.ipv4.tcp_keepalive_intvl', since: '4.5', before: '4.4' },
+    { name: 'net.ipv4.tcp_keepalive_probes', since: '4.5', before: '4.4' },
+    { name: 'net.ipv4.tcp_fin_timeout', since: '4.6.0', before: '4.5.7' },
+    { name: 'net.ipv4.tcp_rmem', since: '4.15.0', before: '4.14.336' },
+    { name: 'net.ipv4.tcp_wmem', since: '5.0', before: '4.14' },
+  ])('knows since when $name is safe', ({ name, since, before }) => {
+    expect(refuseSysctls(ask(name), { ...node, kernelRelease: since })).toBeUndefined();
+    expect(refuseSysctls(ask(name), { ...node, kernelRelease: before })?.reason).toBe('SysctlForbidden');
+  });
+
+  it.each([
+    { name: 'kernel.shm_rmid_forced', spec: { hostIPC: true }, isRefused: true },
+    { name: 'kernel.shm_rmid_forced', spec: { hostNetwork: true }, isRefused: false },
+    { name: 'net.ipv4.tcp_syncookies', spec: { hostNetwork: true }, isRefused: true },
+    { name: 'net.ipv4.tcp_syncookies', spec: { hostIPC: true }, isRefused: false },
+  ])('safe $name with $spec: refused is $isRefused', ({ name, spec, isRefused }) => {
+    expect(refuseSysctls(ask(name, spec), node) !== undefined).toBe(isRefused);
   });
 });
 

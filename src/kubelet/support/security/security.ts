@@ -5,6 +5,7 @@
 import type { LinuxContainerSecurityContext } from '../../../adapters/cri/generated/runtime/v1/LinuxContainerSecurityContext.ts';
 import type { LinuxSandboxSecurityContext } from '../../../adapters/cri/generated/runtime/v1/LinuxSandboxSecurityContext.ts';
 import type { NamespaceOption } from '../../../adapters/cri/generated/runtime/v1/NamespaceOption.ts';
+import type { UserNamespace } from '../../../adapters/cri/generated/runtime/v1/UserNamespace.ts';
 import type { Container, Pod, SELinuxOptions } from '../../../objects/generated/core-v1.ts';
 import { podContainers, podDescription } from '../../pod-model.ts';
 import { appArmorFields, seccompOf } from './compute-profiles.ts';
@@ -27,6 +28,8 @@ export interface SecurityOptions {
   thermalThrottlePaths: readonly string[];
   /** Groups that volumes add to the pod (annotation of a persistent volume). */
   volumeGroups?: readonly number[] | undefined;
+  /** The pod's user namespace; the host's by default. */
+  userNamespace?: UserNamespace | undefined;
   /** Id of the container whose processes an ephemeral container joins. */
   targetContainerId?: string | undefined;
 }
@@ -70,7 +73,7 @@ export function computeSecurityContext(
       add_capabilities: [...(own?.capabilities?.add ?? [])],
       drop_capabilities: [...(own?.capabilities?.drop ?? [])],
     },
-    namespace_options: namespaceOptions(pod, options.targetContainerId),
+    namespace_options: namespaceOptions(pod, options),
     ...runAs(runAsUser, imageUser),
     ...(runAsGroup === undefined ? {} : { run_as_group: { value: runAsGroup } }),
     ...groupsOf(pod, options.volumeGroups),
@@ -85,16 +88,16 @@ export function computeSecurityContext(
 /** The sandbox's: its seccomp profile is the runtime's default whatever the pod says. */
 export function computeSandboxSecurityContext(
   pod: Pod,
-  { volumeGroups }: { volumeGroups?: readonly number[] | undefined } = {},
+  options: Pick<SecurityOptions, 'userNamespace' | 'volumeGroups'> = {},
 ): LinuxSandboxSecurityContext {
   const ofPod = pod.spec.securityContext;
   return {
     privileged: podContainers(pod).some(({ spec }) => spec.securityContext?.privileged === true),
-    namespace_options: namespaceOptions(pod, undefined),
+    namespace_options: namespaceOptions(pod, options),
     seccomp: { profile_type: 'RuntimeDefault' },
     ...(ofPod?.runAsUser === undefined ? {} : { run_as_user: { value: ofPod.runAsUser } }),
     ...(ofPod?.runAsGroup === undefined ? {} : { run_as_group: { value: ofPod.runAsGroup } }),
-    ...groupsOf(pod, volumeGroups),
+    ...groupsOf(pod, options.volumeGroups),
     ...(ofPod?.seLinuxOptions === undefined ? {} : { selinux_options: seLinuxOf(ofPod.seLinuxOptions) }),
   };
 }
@@ -105,20 +108,17 @@ export function computeSandboxSysctls(pod: Pod): Record<string, string> {
   return Object.fromEntries(sysctls.map(({ name, value }) => [name.replaceAll('/', '.'), value]));
 }
 
-/** @throws {Error} for `hostUsers: false`: this version makes no user namespaces */
-export function namespaceOptions(pod: Pod, targetContainerId: string | undefined): NamespaceOption {
-  const { hostNetwork, hostIPC, hostPID, hostUsers, shareProcessNamespace } = pod.spec;
-  if (hostUsers === false) {
-    throw new SecurityContextError(
-      `can't set \`spec.hostUsers: false\`, this kubelet does not support user namespaces: leave hostUsers out`,
-    );
-  }
+function namespaceOptions(
+  pod: Pod,
+  { userNamespace = { mode: 'NODE' }, targetContainerId }: Pick<SecurityOptions, 'userNamespace' | 'targetContainerId'>,
+): NamespaceOption {
+  const { hostNetwork, hostIPC, hostPID, shareProcessNamespace } = pod.spec;
   const pid = hostPID === true ? 'NODE' : shareProcessNamespace === true ? 'POD' : 'CONTAINER';
   const namespaces: NamespaceOption = {
     network: hostNetwork === true ? 'NODE' : 'POD',
     ipc: hostIPC === true ? 'NODE' : 'POD',
     pid,
-    userns_options: { mode: 'NODE' },
+    userns_options: userNamespace,
   };
   return targetContainerId === undefined || pid !== 'CONTAINER'
     ? namespaces
