@@ -24,9 +24,10 @@ export async function findStaleFiles(root: string): Promise<string[]> {
       await mkdir(dirname(join(beside, input)), { recursive: true });
       await symlink(join(root, input), join(beside, input));
     }
-    await Promise.all(
-      generators.map((file) => promisify(execFile)(process.execPath, [join(root, 'scripts', file)], { cwd: beside })),
-    );
+    // in their order: a later one adds to the folder that an earlier one makes anew
+    for (const file of generators) {
+      await promisify(execFile)(process.execPath, [join(root, 'scripts', file)], { cwd: beside });
+    }
     const problems: string[] = [];
     for (const output of outputs) problems.push(...(await compareFolders(root, beside, output)));
     return problems;
