@@ -17,6 +17,8 @@ export interface Kinds {
   ints: readonly number[];
   stringMap: Readonly<Record<string, string>>;
   boolMap: Readonly<Record<string, boolean>>;
+  /** HTTP headers: each name may have several values. */
+  headers: Readonly<Record<string, readonly string[]>>;
   taints: readonly Taint[];
   /** Anything: fields that are refused unless empty. */
   other: unknown;
@@ -61,12 +63,12 @@ const leaveOut = notYet('this version does not do it yet: leave the field out');
 export const kubeletFields = {
   enableServer: field('bool', true, 'honoured', { flag: 'enable-server' }),
   staticPodPath: field('string', '', 'honoured', { flag: 'pod-manifest-path' }),
-  staticPodURL: field('string', '', notYet('put the manifest into staticPodPath instead'), { flag: 'manifest-url' }),
-  staticPodURLHeader: optional('other', notYet('put the manifest into staticPodPath instead'), 'manifest-url-header'),
+  staticPodURL: field('string', '', 'honoured', { flag: 'manifest-url' }),
+  staticPodURLHeader: optional('headers', 'honoured', 'manifest-url-header'),
   podLogsDir: field('string', '/var/log/pods', 'honoured'),
   syncFrequency: field('duration', minute, 'honoured', { flag: 'sync-frequency' }),
   fileCheckFrequency: field('duration', 20 * s, 'honoured', { flag: 'file-check-frequency' }),
-  httpCheckFrequency: field('duration', 20 * s, 'inert', { flag: 'http-check-frequency' }),
+  httpCheckFrequency: field('duration', 20 * s, 'honoured', { flag: 'http-check-frequency' }),
   address: field('string', '0.0.0.0', 'honoured', { flag: 'address' }),
   port: field('int', 10250, 'honoured', { flag: 'port', ...zeroIsUnset }),
   readOnlyPort: field('int', 0, notYet('use the authenticated port'), { flag: 'read-only-port' }),

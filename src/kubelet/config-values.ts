@@ -50,6 +50,7 @@ const whatKinds: Record<Kind, string> = {
   ints: 'a list of whole numbers',
   stringMap: 'a map of texts',
   boolMap: 'a map of true or false',
+  headers: 'a map of lists of texts',
   taints: 'a list of taints with key, value and effect',
   other: 'anything',
 };
@@ -81,6 +82,8 @@ function convert(kind: Kind, raw: unknown): unknown {
       return toStringMap(raw);
     case 'boolMap':
       return isMapOf(raw, (item) => typeof item === 'boolean') ? raw : undefined;
+    case 'headers':
+      return isMapOf(raw, (item) => isListOf(item, (text) => typeof text === 'string')) ? raw : undefined;
     case 'taints':
       return toTaints(raw);
     case 'other':
@@ -146,6 +149,8 @@ export function readFlagValue(path: keyof typeof kubeletFields, text: string): R
       const entries = Object.entries(pairs.value as Record<string, string>); // readPairs makes nothing else
       return readValue(kind, Object.fromEntries(entries.map(([key, word]) => [key, truth(word)])));
     }
+    case 'headers':
+      return readHeadersFlag(text);
     case 'taints':
       return readTaintsFlag(text);
     case 'string':
@@ -167,6 +172,17 @@ function readPairs(text: string, separator: '=' | '<'): Read {
     map[part.slice(0, at).trim()] = part.slice(at + 1).trim();
   }
   return { value: map };
+}
+
+/** `name:value`, separated by commas; a name may come again. */
+function readHeadersFlag(text: string): Read {
+  const headers: Record<string, string[]> = {};
+  for (const part of text.split(',').filter((piece) => piece !== '')) {
+    const at = part.indexOf(':');
+    if (at < 1) return { problem: `"${part}" is not of the form name:value` };
+    (headers[part.slice(0, at).trim()] ??= []).push(part.slice(at + 1).trim());
+  }
+  return { value: headers };
 }
 
 /** `key=value:effect`, `key:effect`, separated by commas. */

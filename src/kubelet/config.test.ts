@@ -65,6 +65,23 @@ volumeStatsAggPeriod: 0s
 `;
 
 describe('loadKubeletConfig', () => {
+  it('reads where static pods are to be had', async () => {
+    const config = await loadYaml(
+      'staticPodURL: http://x/pods\nstaticPodURLHeader: {A: [hello, again]}\nhttpCheckFrequency: 3s\n',
+    );
+    expect([config.staticPodUrl, config.staticPodUrlHeaders, config.httpCheckPeriodMs]).toEqual([
+      'http://x/pods',
+      { A: ['hello', 'again'] },
+      3000,
+    ]);
+    const flags = ['--manifest-url=http://y/', '--manifest-url-header=a:hello,b:again,a:x:y'];
+    const flagged = await loadYaml('', ...flags);
+    expect([flagged.staticPodUrl, flagged.staticPodUrlHeaders]).toEqual([
+      'http://y/',
+      { a: ['hello', 'x:y'], b: ['again'] },
+    ]);
+  });
+
   it('reads a file of kubeadm, where zero means "use the default"', async () => {
     const config = await loadYaml(kubeadm, '--hostname-override', 'Node-1');
     expect(config).toMatchObject({

@@ -50,6 +50,10 @@ export interface KubeletConfig {
   // sources of pods
   staticPodPath: string;
   fileCheckPeriodMs: number;
+  /** Empty: no static pods from a URL. */
+  staticPodUrl: string;
+  staticPodUrlHeaders: Readonly<Record<string, readonly string[]>>;
+  httpCheckPeriodMs: number;
   syncPeriodMs: number;
 
   // runtime
@@ -276,6 +280,9 @@ function toKubeletConfig(
     verbosity: v['logging.verbosity'],
     staticPodPath: v.staticPodPath,
     fileCheckPeriodMs: v.fileCheckFrequency,
+    staticPodUrl: v.staticPodURL,
+    staticPodUrlHeaders: v.staticPodURLHeader ?? {},
+    httpCheckPeriodMs: v.httpCheckFrequency,
     syncPeriodMs: v.syncFrequency,
     containerRuntimeEndpoint: v.containerRuntimeEndpoint,
     imageServiceEndpoint: v.imageServiceEndpoint,

@@ -18,6 +18,8 @@ import { podQos } from '../objects/qos.ts';
 import type { KubeletConfig } from './config.ts';
 import { ApiSource } from './desired/api-source.ts';
 import { FileSource } from './desired/file-source.ts';
+import { getUrl } from './desired/http-get.ts';
+import { HttpSource } from './desired/http-source.ts';
 import { MirrorPods } from './desired/mirror-pods.ts';
 import { PodDoor } from './desired/pod-door.ts';
 import { PodStore } from './desired/pod-store.ts';
@@ -165,6 +167,7 @@ export async function runKubelet(
   const sources: PodSource[] = [
     ...(client === undefined ? [] : (['api'] as const)),
     ...(config.staticPodPath === '' ? [] : (['file'] as const)),
+    ...(config.staticPodUrl === '' ? [] : (['http'] as const)),
   ];
   const store = new PodStore({
     sources,
@@ -207,6 +210,18 @@ export async function runKubelet(
           nodeName,
           periodMs: config.fileCheckPeriodMs,
           onPods: (pods) => store.setAll('file', pods),
+          clock,
+          log: room('desired'),
+        });
+  const httpSource =
+    config.staticPodUrl === ''
+      ? undefined
+      : new HttpSource({
+          url: config.staticPodUrl,
+          nodeName,
+          periodMs: config.httpCheckPeriodMs,
+          get: (url, s) => getUrl(url, config.staticPodUrlHeaders, s),
+          onPods: (pods) => store.setAll('http', pods),
           clock,
           log: room('desired'),
         });
@@ -659,7 +674,9 @@ export async function runKubelet(
       ...[...always, ...withApi, server, health]
         .filter((part) => part !== undefined)
         .map((part) => (s: AbortSignal) => part.run(s)),
-      ...(fileSource === undefined ? [] : [async (s: AbortSignal) => whenReady(s).then(() => fileSource.run(s))]),
+      ...[fileSource, httpSource]
+        .filter((source) => source !== undefined)
+        .map((source) => (s: AbortSignal) => whenReady(s).then(() => source.run(s))),
       ...(apiSource === undefined
         ? []
         : [

@@ -105,10 +105,11 @@ export class FileSource {
   async #read(path: string): Promise<Pod | undefined> {
     const problems: string[] = [];
     try {
-      const { size } = await stat(path);
-      if (size > fileBytesMax) problems.push(`the file has ${size} bytes, more than ${fileBytesMax}`);
+      const found = await stat(path);
+      if (!found.isFile()) return undefined; // a link to a directory: nothing to recurse into
+      if (found.size > fileBytesMax) problems.push(`the file has ${found.size} bytes, more than ${fileBytesMax}`);
       else {
-        const parsed = parseStaticPod(await readFile(path, 'utf8'), path, 'file', this.#need.nodeName);
+        const parsed = parseStaticPod(await readFile(path, 'utf8'), path, this.#need.nodeName);
         if (parsed.kind === 'pod') {
           this.#lastGood.set(path, parsed.pod);
           this.#reported.delete(path);

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { parseStaticPod, staticPodUid } from './static-pod.ts';
+import { parseStaticPod, parseStaticPods, staticPodUid } from './static-pod.ts';
 
 const minimal =
   'apiVersion: v1\nkind: Pod\nmetadata:\n  name: web\nspec:\n  containers:\n  - {name: web, image: "web:1"}\n';
-const parse = (text: string, origin = '/m/web.yaml', node = 'Node-1') => parseStaticPod(text, origin, 'file', node);
+const parse = (text: string, origin = '/m/web.yaml', node = 'Node-1') => parseStaticPod(text, origin, node);
 const podOf = (text: string, origin?: string, node?: string) => {
   const parsed = parse(text, origin, node);
   if (parsed.kind !== 'pod') throw new Error(parsed.problems.join('; '));
@@ -58,9 +58,11 @@ describe('parseStaticPod', () => {
     expect(pod.spec.tolerations).toEqual([{ key: 'a' }, { operator: 'Exists', effect: 'NoExecute' }]);
   });
 
-  it('a pod from a URL gets no toleration', () => {
-    const parsed = parseStaticPod(minimal, 'http://x/', 'http', 'n');
-    expect(parsed.kind === 'pod' && parsed.pod.spec.tolerations).toBeUndefined();
+  it('reads file modes and booleans as Kubernetes does', () => {
+    const text = `${minimal}  hostNetwork: yes\n  volumes: [{name: v, downwardAPI: {defaultMode: 0644}}, {name: w, hostPath: {path: "0644"}}]\n`;
+    const { spec } = podOf(text);
+    expect(spec.hostNetwork).toBe(true);
+    expect(spec.volumes).toMatchObject([{ downwardAPI: { defaultMode: 420 } }, { hostPath: { path: '0644' } }]);
   });
 
   it('is another pod with another content, node or path, and the same with the same', () => {
@@ -127,6 +129,9 @@ describe('parseStaticPod', () => {
       want: 'configmaps (via configmap volumes)',
     },
     { text: withSpec({ volumes: [{ name: 'v', secret: { secretName: 'x' } }] }), want: 'secrets (via secret volumes)' },
+    { text: withSpec({ volumes: [{ name: 'v', azureFile: { secretName: 'x', shareName: 'y' } }] }), want: 'secrets' },
+    { text: withSpec({ volumes: [{ name: 'v', iscsi: { secretRef: { name: 'x' } } }] }), want: 'secrets' },
+    { text: withSpec({ volumes: [{ name: 'v', glusterfs: {} }] }), want: 'endpoints (via glusterFS volumes)' },
     { text: withSpec({ volumes: [{ name: 'v', csi: { driver: 'x' } }] }), want: 'csidrivers (via CSI volumes)' },
     {
       text: withSpec({ volumes: [{ name: 'v', persistentVolumeClaim: { claimName: 'x' } }] }),
@@ -142,5 +147,38 @@ describe('parseStaticPod', () => {
     },
   ])('refuses a reference to the API: $want', ({ text, want }) => {
     expect(parse(text)).toEqual({ kind: 'rejected', problems: [`static pods may not reference ${want}`] });
+  });
+});
+
+describe('parseStaticPods', () => {
+  const url = 'http://x/pods';
+  const item = (name: string): string => `{metadata: {name: ${name}}, spec: {containers: [{name: c, image: i}]}}`;
+  const list = (...items: string[]): string => `apiVersion: v1\nkind: PodList\nitems: [${items.join(', ')}]\n`;
+
+  it('takes one pod, which gets no toleration and another uid than from a file', () => {
+    const parsed = parseStaticPods(minimal, url, 'Node-1');
+    expect(parsed.kind === 'pods' && parsed.pods[0]?.metadata.name).toBe('web-node-1');
+    expect(parsed.kind === 'pods' && parsed.pods[0]?.spec.tolerations).toBeUndefined();
+    expect(parsed.kind === 'pods' && parsed.pods[0]?.metadata.uid).not.toBe(podOf(minimal, url).metadata.uid);
+  });
+
+  it('takes a list, of which the items need not say that they are pods', () => {
+    const parsed = parseStaticPods(list(item('a'), item('b')), url, 'n');
+    expect(parsed.kind === 'pods' && parsed.pods.map(({ metadata }) => metadata.name)).toEqual(['a-n', 'b-n']);
+    expect(parseStaticPods(list(), url, 'n')).toEqual({ kind: 'pods', pods: [] });
+  });
+
+  it.each([
+    {
+      name: 'a list with one bad pod',
+      text: list(item('a'), item('A_')),
+      want: /^items\[1\]: metadata\.name: Invalid/,
+    },
+    { name: 'another list', text: 'apiVersion: v1\nkind: List\nitems: []\n', want: /found "v1 List"$/ },
+    { name: 'a page of a web site', text: '<html></html>', want: /^expected a Pod object$/ },
+    { name: 'items that are no list', text: 'apiVersion: v1\nkind: PodList\nitems: 3\n', want: /list of items$/ },
+  ])('refuses $name', ({ text, want }) => {
+    const parsed = parseStaticPods(text, url, 'n');
+    expect(parsed.kind === 'rejected' && parsed.problems[0]).toMatch(want);
   });
 });

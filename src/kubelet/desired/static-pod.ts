@@ -1,5 +1,5 @@
-/** A manifest in a file → the pod that runs from it, or the reason why it can't. Pure. */
-import { parseAllDocuments } from 'yaml';
+/** Manifests in a file or behind a URL → the pods that run from them, or the reason why they can't. Pure. */
+import { type ScalarTag, type Tags, parseAllDocuments } from 'yaml';
 import type { Container, Pod, Volume } from '../../objects/generated/core-v1.ts';
 import { fnv1a128Hex } from '../../base/fnv.ts';
 import { defaultPod } from '../../objects/default-pod.ts';
@@ -7,42 +7,93 @@ import { readPodShape } from '../../objects/read-shape.ts';
 import { type PodSource, configHashAnnotation } from '../pod-model.ts';
 import { validatePod } from './validate-pod.ts';
 
-export type ParsedManifest = { kind: 'pod'; pod: Pod } | { kind: 'rejected'; problems: string[] };
+interface Rejected {
+  kind: 'rejected';
+  problems: string[];
+}
 
-/** @param origin the file's path or the URL: part of the pod's identity */
-export function parseStaticPod(text: string, origin: string, source: PodSource, nodeName: string): ParsedManifest {
-  const documents = parseAllDocuments(text);
-  const errors = [...documents].flatMap(({ errors: list }) =>
-    list.map(({ message }) => message.split('\n')[0] ?? message),
+export type ParsedManifest = { kind: 'pod'; pod: Pod } | Rejected;
+
+const rejected = (...problems: string[]): Rejected => ({ kind: 'rejected', problems });
+
+/** @param path of the file: part of the pod's identity */
+export function parseStaticPod(text: string, path: string, nodeName: string): ParsedManifest {
+  const document = readDocument(text);
+  return 'problems' in document ? rejected(...document.problems) : toPod(document.value, path, 'file', nodeName);
+}
+
+/** One pod or a `PodList`; one that cannot be used spoils the list. */
+export function parseStaticPods(text: string, url: string, nodeName: string): { kind: 'pods'; pods: Pod[] } | Rejected {
+  const document = readDocument(text);
+  if ('problems' in document) return rejected(...document.problems);
+  const { value } = document;
+  if (!isObject(value) || value['kind'] !== 'PodList') {
+    const parsed = toPod(value, url, 'http', nodeName);
+    return parsed.kind === 'pod' ? { kind: 'pods', pods: [parsed.pod] } : parsed;
+  }
+  const items: unknown = value['items'] ?? [];
+  if (value['apiVersion'] !== 'v1' || !Array.isArray(items)) {
+    return rejected('expected a PodList of apiVersion "v1" with a list of items');
+  }
+  const pods: Pod[] = [];
+  for (const [i, item] of (items as unknown[]).entries()) {
+    const typed = isObject(item) ? { apiVersion: 'v1', kind: 'Pod', ...item } : item;
+    const parsed = toPod(typed, url, 'http', nodeName);
+    if (parsed.kind === 'rejected') return rejected(...parsed.problems.map((problem) => `items[${i}]: ${problem}`));
+    pods.push(parsed.pod);
+  }
+  return { kind: 'pods', pods };
+}
+
+/** Kubernetes reads YAML 1.1 in these two: file modes are written `0644`, and `yes` is true. */
+const octal: ScalarTag = {
+  tag: 'tag:yaml.org,2002:int',
+  default: true,
+  test: /^[-+]?0[0-7]+$/,
+  resolve: (text) => Number.parseInt(text, 8),
+};
+const yes: ScalarTag = {
+  tag: 'tag:yaml.org,2002:bool',
+  default: true,
+  test: /^(?:yes|Yes|YES|on|On|ON|no|No|NO|off|Off|OFF)$/,
+  resolve: (text) => /^(?:yes|on)$/i.test(text),
+};
+const customTags = (tags: Tags): Tags => [octal, yes, ...tags];
+
+function readDocument(text: string): { value: unknown } | { problems: string[] } {
+  const documents = parseAllDocuments(text, { customTags, merge: true });
+  const problems = [...documents].flatMap(({ errors }) =>
+    errors.map(({ message }) => message.split('\n')[0] ?? message),
   );
-  if (errors.length > 0) return { kind: 'rejected', problems: errors };
+  if (problems.length > 0) return { problems };
   const values = [...documents]
     .map((document): unknown => document.toJS({ maxAliasCount: 100 }))
     .filter((value) => value !== null);
-  if (values.length !== 1)
-    return { kind: 'rejected', problems: [`expected one pod in the file, found ${values.length} documents`] };
-  const raw = values[0];
-  if (typeof raw !== 'object' || raw === null || Array.isArray(raw))
-    return { kind: 'rejected', problems: ['expected a Pod object'] };
+  if (values.length !== 1) return { problems: [`expected one pod in the file, found ${values.length} documents`] };
+  return { value: values[0] };
+}
+
+function toPod(raw: unknown, origin: string, source: PodSource, nodeName: string): ParsedManifest {
+  if (!isObject(raw)) return rejected('expected a Pod object');
   const object = raw as Partial<Pod>;
   if (object.kind !== 'Pod' || object.apiVersion !== 'v1') {
     const found = `${object.apiVersion ?? 'no apiVersion'} ${object.kind ?? 'no kind'}`;
-    return { kind: 'rejected', problems: [`expected apiVersion "v1" and kind "Pod", found "${found}"`] };
+    return rejected(`expected apiVersion "v1" and kind "Pod", found "${found}"`);
   }
-  if (
-    typeof object.metadata !== 'object' ||
-    object.metadata === null ||
-    typeof object.metadata.name !== 'string' ||
-    object.metadata.name === ''
-  ) {
-    return { kind: 'rejected', problems: ['invalid pod: name is needed for the pod'] };
+  if (!isObject(object.metadata) || typeof object.metadata.name !== 'string' || object.metadata.name === '') {
+    return rejected('invalid pod: name is needed for the pod');
   }
   const { pod, problems: shape } = readPodShape(raw);
   const problems = validatePod(object);
-  if (problems.length + shape.length > 0) return { kind: 'rejected', problems: problems.length > 0 ? problems : shape };
+  if (problems.length > 0) return rejected(...problems);
+  if (shape.length > 0) return rejected(...shape);
   const references = apiReferences(pod).map((what) => `static pods may not reference ${what}`);
-  if (references.length > 0) return { kind: 'rejected', problems: references };
+  if (references.length > 0) return rejected(...references);
   return { kind: 'pod', pod: asStaticPod(defaultPod(pod), raw, origin, source, nodeName) };
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function asStaticPod(pod: Pod, raw: unknown, origin: string, source: PodSource, nodeName: string): Pod {
@@ -99,7 +150,17 @@ function apiReferences({ spec }: Pod): string[] {
   return [...found];
 }
 
+const secretRef = (volume: { secretRef?: unknown } | undefined): unknown => volume?.secretRef;
+
 function volumeReferences(volume: Volume): string[] {
+  const viaSecret = [
+    volume.azureFile,
+    ...[volume.cephfs, volume.cinder, volume.flexVolume, volume.iscsi].map(secretRef),
+  ];
+  if ([...viaSecret, ...[volume.rbd, volume.scaleIO, volume.storageos].map(secretRef)].some((it) => it !== undefined)) {
+    return ['secrets'];
+  }
+  if (volume.glusterfs !== undefined) return ['endpoints (via glusterFS volumes)'];
   if (volume.configMap !== undefined) return ['configmaps (via configmap volumes)'];
   if (volume.secret !== undefined) return ['secrets (via secret volumes)'];
   if (volume.csi !== undefined) return ['csidrivers (via CSI volumes)'];
