@@ -1,5 +1,7 @@
 /** Pods that come, wait, make room and are ended by the kubelet itself. */
 import { rm } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { nodes } from '../../src/client/resource-types.ts';
@@ -135,5 +137,32 @@ describe('a static pod whose file is removed', () => {
     expect(t.cri.callsOf('RunPodSandbox')).toEqual([]);
     await rm(join(t.manifests, file));
     await t.untilGone(name);
+  });
+});
+
+describe('a static pod from a URL', () => {
+  it('runs, has its mirror, and ends when the URL has it no more', async () => {
+    const pod = (name: string) => ({ metadata: { name }, spec: { containers: [webContainer()] } });
+    let items = [pod('a'), pod('b')];
+    const server = createServer((request, response) => {
+      const isKnown = request.headers['x-node'] === 'yes';
+      response.writeHead(isKnown ? 200 : 403).end(JSON.stringify({ apiVersion: 'v1', kind: 'PodList', items }));
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const { port } = server.address() as AddressInfo; // it listens on TCP
+    try {
+      await t.start({
+        settings: { staticPodURL: `http://127.0.0.1:${port}/pods`, staticPodURLHeader: { 'X-Node': ['yes'] } },
+      });
+      const mirror = await t.untilReady(`a-${nodeName}`);
+      expect(mirror.metadata.annotations?.['kubernetes.io/config.source']).toBe('http');
+      await t.untilReady(`b-${nodeName}`);
+      items = [pod('b')];
+      await t.untilGone(`a-${nodeName}`);
+      await t.until('its sandbox to be collected', () => t.cri.sandboxesOfPod(`a-${nodeName}`).length === 0);
+      expect(statusOf(`b-${nodeName}`)?.phase).toBe('Running');
+    } finally {
+      server.close();
+    }
   });
 });
