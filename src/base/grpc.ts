@@ -249,7 +249,10 @@ const kinds: Record<number, new (message: string, options: ErrorOptions) => Erro
 };
 
 function translate(method: string, err: ServiceError): Error {
-  const cause = new RpcError(goNames[err.code] ?? 'Unknown', err.details || err.message);
+  // when the time is up, nobody has answered: these are words of our own side, in Go's form
+  const isOurs = err.code === status.DEADLINE_EXCEEDED && err.details.startsWith('Deadline exceeded after');
+  const details = isOurs ? 'context deadline exceeded' : err.details || err.message;
+  const cause = new RpcError(goNames[err.code] ?? 'Unknown', details);
   const message = `${method} failed`;
   const Kind = kinds[err.code] ?? Error;
   return new Kind(message, { cause });

@@ -28,7 +28,7 @@ const startMethods: Record<string, RegExp> = {
   PodSandboxStatus:
     /^FailedPodSandBoxStatus: Unable to get pod sandbox status: rpc error: code = Unknown desc = broken$/,
   ImageStatus: /^Failed: Error: ImageInspectError$/,
-  PullImage: /^Failed: Failed to pull image ".*": rpc error: code = Unknown desc = broken$/,
+  PullImage: /^Failed: Failed to pull image ".*": broken$/,
   CreateContainer: /^Failed: Error: broken$/,
   StartContainer: /^Failed: Error: broken$/,
   ContainerStatus: /^FailedSync: error determining status: rpc error: code = Unknown desc = broken$/,

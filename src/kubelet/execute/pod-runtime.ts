@@ -30,6 +30,7 @@ import type { CrashBackoff } from './crash-backoff.ts';
 import { runHook } from './hooks.ts';
 import type { StartPacer } from './start-pacer.ts';
 import { annotations, containerLogLink, containerLogPath, podLogDirectory, restartCountFromLogs } from './pod-names.ts';
+import { toldRestartCount } from './told-restart-count.ts';
 
 export type ImageOutcome =
   | { kind: 'present'; image: CriImage }
@@ -353,7 +354,10 @@ class Turn {
     let parts: ContainerParts;
     const logDir = join(podLogDirectory(this.#need.podLogsDir, pod), name);
     try {
-      restartCount = latest === undefined ? await restartCountOnDisk(logDir) : restartCountOf(latest) + 1;
+      restartCount =
+        latest === undefined
+          ? Math.max(await restartCountOnDisk(logDir), toldRestartCount(pod.status, name))
+          : restartCountOf(latest) + 1;
       await mkdir(logDir, { recursive: true, mode: 0o755 });
       const podIps = sandbox.ip === '' ? [] : [sandbox.ip, ...sandbox.additionalIps];
       const context = { image: image.image, podIps, observed: this.#observed };

@@ -171,12 +171,12 @@ describe('Observe', () => {
 
   it('says since when the runtime has not been seen', async () => {
     const observe = start();
-    expect(observe.unhealthy()).toBe('pleg has yet to be successful');
+    expect(observe.unhealthy()).toBe('PLEG is not healthy: pleg has yet to be successful');
     await observe.firstLook;
     expect(observe.unhealthy()).toBeUndefined();
     cri.listPodSandboxes.mockRejectedValue(new Error('away'));
     await clock.advance(181_000);
-    expect(observe.unhealthy()).toBe('pleg was last seen active 181s ago; threshold is 3m0s');
+    expect(observe.unhealthy()).toBe('PLEG is not healthy: pleg was last seen active 3m1s ago; threshold is 3m0s');
   });
 
   it('looks more often for a while when a change is expected', async () => {

@@ -74,10 +74,10 @@ export class Observe {
 
   /** Why the picture cannot be trusted, in upstream's words; undefined when it can. */
   unhealthy(): string | undefined {
-    if (this.#lastRelistMs === undefined) return 'pleg has yet to be successful';
+    if (this.#lastRelistMs === undefined) return 'PLEG is not healthy: pleg has yet to be successful';
     const agoMs = this.#need.clock.monotonicMs() - this.#lastRelistMs;
     if (agoMs <= relistThresholdMs) return undefined;
-    return `pleg was last seen active ${Math.floor(agoMs / 1000)}s ago; threshold is ${relistThresholdMs / 60_000}m0s`;
+    return `PLEG is not healthy: pleg was last seen active ${goMinutes(agoMs)} ago; threshold is ${goMinutes(relistThresholdMs)}`;
   }
 
   async run(signal: AbortSignal): Promise<void> {
@@ -260,6 +260,13 @@ export class Observe {
     this.#hasEvents = false;
     await aborted(signal);
   }
+}
+
+/** A duration of minutes as Go prints it: `3m0s`, `1h3m5.25s`. */
+function goMinutes(ms: number): string {
+  const minutes = Math.floor(ms / 60_000);
+  const seconds = Number(((ms % 60_000) / 1000).toFixed(3));
+  return minutes < 60 ? `${minutes}m${seconds}s` : `${Math.floor(minutes / 60)}h${minutes % 60}m${seconds}s`;
 }
 
 async function unlessGone<T>(call: Promise<T>): Promise<T | undefined> {
