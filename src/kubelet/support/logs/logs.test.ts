@@ -182,4 +182,27 @@ describe('ContainerLogs.run', () => {
     await logs.rotateAll(never);
     expect(reopened).toEqual(['missing']);
   });
+
+  it('a runtime that does not answer for one container keeps no other waiting, nor the next round', async () => {
+    const clock = new FakeClock(new Date(2026, 0, 1).getTime());
+    const reopened: string[] = [];
+    const logs = logsWith({
+      clock,
+      runningContainers: () =>
+        Promise.resolve(['stuck', 'fine'].map((id) => ({ id, logPath: join(root, 'pods', 'web', `${id}.log`) }))),
+      reopen: (id, signal) => {
+        reopened.push(id);
+        if (id === 'fine') return Promise.resolve();
+        return new Promise((_, reject) => signal.addEventListener('abort', () => reject(new Error('over'))));
+      },
+    });
+    const stop = new AbortController();
+    const run = logs.run(stop.signal);
+    await expect.poll(() => reopened).toEqual(['stuck', 'fine']);
+    await expect.poll(() => clock.sleeping).toBe(1);
+    await clock.advance(10_000);
+    await expect.poll(() => reopened).toEqual(['stuck', 'fine', 'fine']);
+    stop.abort();
+    await run;
+  });
 });
