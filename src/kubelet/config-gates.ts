@@ -1,6 +1,6 @@
 /**
  * Feature gates of 1.36 that change what a node does. A gate may be set to what we do anyway; set to anything else it
- * is refused by name, as is a gate that nobody knows.
+ * is refused by name unless we can do either, as is a gate that nobody knows.
  */
 
 /** Always on: setting one to false is an error upstream, too. */
@@ -92,6 +92,9 @@ const offByDefault = [
   'UserNamespacesHostNetworkSupport',
 ];
 
+/** Those that may be set to either value. */
+const honoured: ReadonlySet<string> = new Set(['ContainerStopSignals']);
+
 const defaults = new Map<string, { on: boolean; locked: boolean }>([
   ...locked.map((name) => [name, { on: true, locked: true }] as const),
   ...onByDefault.map((name) => [name, { on: true, locked: false }] as const),
@@ -110,7 +113,7 @@ export function gateProblems(gates: Readonly<Record<string, boolean>>): string[]
       } else {
         problems.push(`unrecognized feature gate: ${name}`);
       }
-    } else if (gate.on !== wanted) {
+    } else if (gate.on !== wanted && !honoured.has(name)) {
       problems.push(
         gate.locked
           ? `cannot set feature gate ${name} to ${wanted}, feature is locked to ${gate.on}`

@@ -115,10 +115,16 @@ describe('loadKubeletConfig', () => {
       rootDir: '/var/lib/kubelet',
       enforceNodeAllocatable: ['pods'],
       crashLoopBackOffMaxMs: 300_000,
+      hasStopSignals: false,
       containerLogMaxBytes: 10 * 1024 * 1024,
       evictionHard: { 'memory.available': '100Mi', 'nodefs.available': '10%', 'imagefs.available': '15%' },
       server: { anonymousEnabled: false, authorizationMode: 'Webhook', tokenWebhookEnabled: true },
     });
+  });
+
+  it('takes a gate that may be set to either value', async () => {
+    const config = await loadYaml('', '--feature-gates=ContainerStopSignals=true');
+    expect(config.hasStopSignals).toBe(true);
   });
 
   it('lets flags win over the file, and gates add up', async () => {

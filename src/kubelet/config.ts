@@ -62,6 +62,8 @@ export interface KubeletConfig {
   runtimeRequestTimeoutMs: number;
   podLogsDir: string;
   crashLoopBackOffMaxMs: number;
+  /** The feature gate ContainerStopSignals. */
+  hasStopSignals: boolean;
 
   // rotation of container logs
   containerLogMaxBytes: number;
@@ -289,6 +291,7 @@ function toKubeletConfig(
     runtimeRequestTimeoutMs: v.runtimeRequestTimeout,
     podLogsDir: v.podLogsDir,
     crashLoopBackOffMaxMs: v['crashLoopBackOff.maxContainerRestartPeriod'],
+    hasStopSignals: v.featureGates['ContainerStopSignals'] === true,
     containerLogMaxBytes: valueOf(v.containerLogMaxSize),
     containerLogMaxFiles: v.containerLogMaxFiles,
     containerLogMaxWorkers: v.containerLogMaxWorkers,

@@ -381,6 +381,7 @@ export async function runKubelet(
       staysDown,
       needsSandbox: decideSandbox(pod, observed).kind === 'create',
       isRestartingAll: mayRestartAll(pod) ? isRestartingAll(pod, observed) : undefined,
+      hasStopSignals: config.hasStopSignals,
       hasRecursiveReadOnly: runtimeStatus.current?.handlers.some((one) => one.recursiveReadOnlyMounts) === true,
       probes,
       hasProbe: ({ spec }, kind) => (kind === 'startup' ? spec.startupProbe : spec.readinessProbe) !== undefined,
@@ -537,7 +538,7 @@ export async function runKubelet(
       const volume = volumes.refused(pod);
       return (
         (pod.status?.phase === 'Pending' ? refuseAppArmor(pod, facts) : undefined) ??
-        refuseUnsupported(pod) ??
+        refuseUnsupported(pod, { ContainerStopSignals: config.hasStopSignals }) ??
         (volume === undefined ? undefined : { reason: 'PodFeatureUnsupported', message: volume })
       );
     },

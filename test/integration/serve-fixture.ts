@@ -287,6 +287,7 @@ export class ServeWorld {
             logPath: this.logPath,
             resources: undefined,
             user: undefined,
+            stopSignal: undefined,
           }),
       },
       readLog: (path, options, isRunning, signal) => logs.read(path, options, isRunning, signal),

@@ -62,6 +62,8 @@ export interface CriContainerStatus {
   logPath: string;
   resources: LinuxContainerResources__Output | undefined;
   user: { uid: number; gid: number; supplementalGroups: number[] } | undefined;
+  /** As the API writes it; undefined for a runtime that does not say. */
+  stopSignal: string | undefined;
 }
 
 export interface CriContainerEvent {

@@ -14,6 +14,7 @@ import {
   unaryCall,
 } from '../../base/grpc.ts';
 import { isNotFound } from '../../base/errors.ts';
+import { fromRuntimeSignal } from '../../objects/stop-signal.ts';
 import { ListedItems } from './listed-items.ts';
 import type { AttachRequest } from './generated/runtime/v1/AttachRequest.ts';
 import type { AuthConfig } from './generated/runtime/v1/AuthConfig.ts';
@@ -453,6 +454,7 @@ function toContainerStatus(c: ContainerStatus__Output): CriContainerStatus {
     mounts: c.mounts.map((m) => ({ containerPath: m.container_path, hostPath: m.host_path, readonly: m.readonly })),
     logPath: c.log_path,
     resources: c.resources?.linux ?? undefined,
+    stopSignal: fromRuntimeSignal(c.stop_signal),
     user:
       user === null || user === undefined
         ? undefined

@@ -1,6 +1,7 @@
 /** What of a pod spec is checked before it is stored, in upstream's words. Pure. */
 import type { Container, EphemeralContainer, Pod, PodSpec, Probe } from '../../objects/generated/core-v1.ts';
 import { compareQuantity, parseQuantity } from '../../objects/quantity.ts';
+import { stopSignals } from '../../objects/stop-signal.ts';
 import { isSameMeaning } from './api-object.ts';
 import {
   type FieldError,
@@ -41,6 +42,7 @@ export function validatePodSpec(spec: PodSpec, field: string): FieldError[] {
       names.add(container.name ?? '');
       errors.push(...validateContainer(container, at, volumes, hostPorts, spec.hostNetwork === true));
       errors.push(...validateRestartPolicy(container, list, at));
+      errors.push(...stopSignalErrors(spec, container.lifecycle?.stopSignal, `${at}.lifecycle.stopSignal`));
     }
   }
   errors.push(...oneOf(spec.restartPolicy, `${field}.restartPolicy`, ['Always', 'OnFailure', 'Never']));
@@ -86,6 +88,12 @@ export function validatePodSpec(spec: PodSpec, field: string): FieldError[] {
     }
   }
   return errors;
+}
+
+function stopSignalErrors(spec: PodSpec, signal: string | undefined, field: string): FieldError[] {
+  if (signal === undefined || signal === '') return [];
+  if (!spec.os?.name) return [forbiddenField(field, 'may not be set for containers with empty `spec.os.name`')];
+  return oneOf(signal, field, stopSignals);
 }
 
 function nameErrors(name: string | undefined, field: string): FieldError[] {

@@ -2,7 +2,7 @@
 import type { Pod } from '../../objects/generated/core-v1.ts';
 import type { Rejection } from './admit-pod.ts';
 
-export function refuseUnsupported({ spec }: Pod): Rejection | undefined {
+export function refuseUnsupported({ spec }: Pod, gates: { ContainerStopSignals: boolean }): Rejection | undefined {
   const refuse = (what: string): Rejection => ({
     reason: 'PodFeatureUnsupported',
     message: `Pod requires node features that are not available: ${what}`,
@@ -10,8 +10,10 @@ export function refuseUnsupported({ spec }: Pod): Rejection | undefined {
   if ((spec.resourceClaims ?? []).length > 0) return refuse('dynamic resource allocation (spec.resourceClaims)');
   for (const { name, volumeDevices, lifecycle } of [...(spec.initContainers ?? []), ...spec.containers]) {
     if ((volumeDevices ?? []).length > 0) return refuse(`raw block volumes (volumeDevices of container "${name}")`);
-    if (lifecycle?.stopSignal !== undefined)
-      return refuse(`a stop signal (lifecycle.stopSignal of container "${name}")`);
+    if (lifecycle?.stopSignal !== undefined && !gates.ContainerStopSignals) {
+      const field = `lifecycle.stopSignal of container "${name}"`;
+      return refuse(`a stop signal (${field}; this node has the feature gate ContainerStopSignals off)`);
+    }
   }
   return undefined;
 }

@@ -159,3 +159,18 @@ describe('makeContainerConfig', () => {
     });
   });
 });
+
+describe('a stop signal', () => {
+  const configOf = (stopSignal: string | undefined) =>
+    makeContainerConfig(
+      testPod(),
+      { kind: 'regular', spec: testContainer('web', { lifecycle: { stopSignal } }) },
+      { imageId: 'i', restartCount: 0 },
+      containerParts,
+    );
+
+  it('goes to the runtime in its words', () => expect(configOf('SIGRTMIN+3').stop_signal).toBe('SIGNAL_SIGRTMINPLUS3'));
+  it('is left to the image when none is named', () => expect(configOf(undefined)).not.toHaveProperty('stop_signal'));
+  it('that nobody knows makes no container', () =>
+    expect(() => configOf('SIGNO')).toThrow('unknown stop signal "SIGNO"'));
+});

@@ -7,6 +7,7 @@ import type { LinuxSandboxSecurityContext } from '../../adapters/cri/generated/r
 import type { Mount } from '../../adapters/cri/generated/runtime/v1/Mount.ts';
 import type { PortMapping } from '../../adapters/cri/generated/runtime/v1/PortMapping.ts';
 import type { Container, Pod } from '../../objects/generated/core-v1.ts';
+import { toRuntimeSignal } from '../../objects/stop-signal.ts';
 import { type PodContainer, isHostNetwork, uidOf } from '../pod-model.ts';
 import { containerHash } from './container-hash.ts';
 import { annotations, containerLogPath, labels, podLabels, podLogDirectory } from './pod-names.ts';
@@ -93,6 +94,8 @@ export function makeContainerConfig(
   parts: ContainerParts,
 ): ContainerConfig {
   const { spec } = container;
+  // A pod that asks for one came in because the node's gate is on.
+  const stopSignal = spec.lifecycle?.stopSignal;
   return {
     metadata: { name: spec.name, attempt: restartCount },
     image: { image: imageId, user_specified_image: spec.image },
@@ -109,7 +112,13 @@ export function makeContainerConfig(
     stdin_once: spec.stdinOnce ?? false,
     tty: spec.tty ?? false,
     linux: { resources: parts.resources, security_context: parts.security },
+    ...(stopSignal === undefined ? {} : { stop_signal: parseStopSignal(stopSignal) }),
   };
+}
+
+/** @throws for a name that the runtime's list does not have */
+function parseStopSignal(name: string): NonNullable<ContainerConfig['stop_signal']> {
+  return toRuntimeSignal(name) as NonNullable<ContainerConfig['stop_signal']>; // the list's names are of that form
 }
 
 function makeContainerAnnotations(pod: Pod, spec: Container, restartCount: number): Record<string, string> {

@@ -30,6 +30,7 @@ function run(
     exitCode = 0,
     said = '',
     container = testContainer('web'),
+    podIp = '127.0.0.1',
     executions = [] as Execution[],
     told = [] as string[],
     abort = signal,
@@ -40,12 +41,7 @@ function run(
     return Promise.resolve({ exitCode, stdout: Buffer.from(said), stderr: Buffer.from('') });
   };
   const events = { pod: (_: unknown, ...words: string[]) => void told.push(words.join(' ')) };
-  return runHook(
-    { clock, events, execSync },
-    handler,
-    { pod, container, containerId: 'web-0', podIp: '127.0.0.1' },
-    abort,
-  );
+  return runHook({ clock, events, execSync }, handler, { pod, container, containerId: 'web-0', podIp }, abort);
 }
 
 async function serve(status: number): Promise<{ port: number; asked: string[] }> {
@@ -87,6 +83,12 @@ describe('runHook', () => {
     ];
     await run({ httpGet: { port, host: 'localhost', path: 'x', httpHeaders } });
     expect(asked).toEqual(['GET /x mine b, c']);
+  });
+
+  it('asks localhost for a pod in the network of the host', async () => {
+    const { port, asked } = await serve(200);
+    await run({ httpGet: { port } }, { podIp: '' });
+    expect(asked).toHaveLength(1);
   });
 
   it('does not wait for the end of an answer that has none', async () => {

@@ -24,6 +24,7 @@ export interface ContainerStatusInput {
   isEnding: boolean;
   runtimeName: string;
   hasRecursiveReadOnly: boolean;
+  hasStopSignals: boolean;
   /** Text of an ended container's message, by container id. */
   terminationMessage(containerId: string): string | undefined;
 }
@@ -62,6 +63,7 @@ export function computeContainerStatus(input: ContainerStatusInput): ContainerSt
     state,
     lastState,
     ...resourcesOf(container),
+    ...(input.hasStopSignals && latest.stopSignal !== undefined ? { stopSignal: latest.stopSignal } : {}),
     ...(latest.user === undefined
       ? {}
       : {

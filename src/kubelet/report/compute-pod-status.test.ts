@@ -31,6 +31,7 @@ function statusOf(more: Partial<PodStatusInput>): PodStatus {
     needsSandbox: decideSandbox(pod, more.observed).kind === 'create',
     isRestartingAll: mayRestartAll(pod) ? isRestartingAll(pod, more.observed) : undefined,
     hasRecursiveReadOnly: false,
+    hasStopSignals: false,
     probes: unknownProbes,
     hasProbe: ({ spec }, kind) => (kind === 'startup' ? spec.startupProbe : spec.readinessProbe) !== undefined,
     isEnding: false,
@@ -461,6 +462,15 @@ describe('computePodStatus: rows of the tables', () => {
     expect(statusOf({ pod }).conditions?.find(({ type }) => type === 'ContainersReady')?.message).toBe(
       'containers with unready status: [b a]',
     );
+  });
+
+  it.each([
+    { stopSignal: 'SIGUSR1', hasStopSignals: true, want: 'SIGUSR1' },
+    { stopSignal: undefined, hasStopSignals: true, want: undefined },
+    { stopSignal: 'SIGUSR1', hasStopSignals: false, want: undefined },
+  ])('the runtime stops it with $stopSignal, gate $hasStopSignals: $want', ({ stopSignal, hasStopSignals, want }) => {
+    const observed = testObserved([testInstance('web', { stopSignal })]);
+    expect(statusOf({ observed, hasStopSignals }).containerStatuses?.[0]?.stopSignal).toBe(want);
   });
 
   it('a failed start of a container that stays down shows how it ended', () => {

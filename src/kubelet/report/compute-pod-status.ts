@@ -35,6 +35,8 @@ export interface PodStatusInput {
   isRestartingAll: boolean | undefined;
   /** Whether the pod's runtime handler can make mounts read-only all the way down. */
   hasRecursiveReadOnly: boolean;
+  /** Whether statuses name the signals that stop containers. */
+  hasStopSignals: boolean;
   probes: ProbeResults;
   /** Whether somebody probes this container: only then a missing result means "not yet". */
   hasProbe(container: PodContainer, kind: 'startup' | 'readiness'): boolean;
