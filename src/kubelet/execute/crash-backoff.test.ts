@@ -34,6 +34,10 @@ describe('CrashBackoff', () => {
     expect(await waitsOf(8, 1000)).toEqual([0, 10, 20, 40, 80, 160, 300, 300]);
   });
 
+  it('never waits longer than the node allows, from the first time on', async () => {
+    expect(await waitsOf(4, 1000, 2000)).toEqual([0, 2, 2, 2]);
+  });
+
   it('counts clean exits, too', async () => {
     expect(await waitsOf(3, 1000, 300_000, 0)).toEqual([0, 10, 20]);
   });

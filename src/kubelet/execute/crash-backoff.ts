@@ -21,7 +21,11 @@ export class CrashBackoff {
   constructor(clock: Clock, maxMs: number) {
     this.#clock = clock;
     this.#maxMs = maxMs;
-    this.#backoff = new Backoff({ initialMs: crashBackoffInitialMs, maxMs, expireMs: crashBackoffResetMs });
+    this.#backoff = new Backoff({
+      initialMs: Math.min(crashBackoffInitialMs, maxMs),
+      maxMs,
+      expireMs: crashBackoffResetMs,
+    });
   }
 
   /** Asked before each start; a start that may go on is noted as one more. */

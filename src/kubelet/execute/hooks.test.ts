@@ -63,8 +63,8 @@ describe('runHook', () => {
   });
 
   it('fails with a command that fails, in words that tools show', async () => {
-    await expect(run({ exec: { command: ['sh', '-c'] } }, { exitCode: 3, said: 'no' })).rejects.toThrow(
-      /^Exec lifecycle hook \(\[sh -c\]\) for Container "web" in Pod "web_default\(uid-1\)" failed - error: command 'sh -c' exited with 3: no, message: "no"$/,
+    await expect(run({ exec: { command: ['sh', '-c'] } }, { exitCode: 3, said: '\u001bno' })).rejects.toThrow(
+      `Exec lifecycle hook ([sh -c]) for Container "web" in Pod "web_default(uid-1)" failed - error: command 'sh -c' exited with 3: \u001bno, message: "\\x1bno"`,
     );
   });
 

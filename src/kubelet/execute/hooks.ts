@@ -1,6 +1,7 @@
 /** postStart and preStop handlers: a command in the container, an HTTP request to it, or a pause. */
 import type { Clock } from '../../base/clock.ts';
 import { describeError } from '../../base/errors.ts';
+import { goQuote } from '../../base/go-quote.ts';
 import { rpcText } from '../../base/grpc.ts';
 import type { LifecycleHandler, Pod } from '../../objects/generated/core-v1.ts';
 import type { Container } from '../../objects/generated/core-v1.ts';
@@ -43,7 +44,7 @@ export async function runHook(
       throw new Error(`command '${command.join(' ')}' exited with ${exitCode}: ${said}`);
     } catch (cause) {
       throw new HookError(
-        `Exec lifecycle hook ([${command.join(' ')}]) ${where} failed - error: ${textOf(cause)}, message: ${JSON.stringify(said)}`,
+        `Exec lifecycle hook ([${command.join(' ')}]) ${where} failed - error: ${textOf(cause)}, message: ${goQuote(said)}`,
         { cause },
       );
     }

@@ -11,7 +11,7 @@ import {
 } from '../../../objects/quantity.ts';
 import { isHugepages, parseResources } from '../../../objects/resource-list.ts';
 import { uidOf } from '../../pod-model.ts';
-import { goQuote } from './go-quote.ts';
+import { goQuote } from '../../../base/go-quote.ts';
 
 /** What of a pod lies outside its object. */
 export interface PodAddresses {
