@@ -85,3 +85,22 @@ it('a kubelet that was started meanwhile goes on with it', async () => {
   await t.start();
   await t.until('the second start of all', () => names.every((name) => t.container('web', name)?.restartCount === 1));
 });
+
+it('the container that asks for it again and again waits like one that crashes', async () => {
+  await t.start();
+  t.api.addPod(pod, nodeName);
+  await t.untilReady('web');
+  t.cri.exitContainer(idOf('web'), 42);
+  await t.until(
+    'the first restart',
+    () => t.container('web', 'web')?.state?.running && t.container('web', 'web')?.restartCount === 1,
+  );
+  t.cri.exitContainer(idOf('web'), 42);
+  const waiting = await t.until('the back-off', () => {
+    const reason = t.container('web', 'web')?.state?.waiting;
+    return reason?.reason === 'CrashLoopBackOff' ? reason : undefined;
+  });
+  expect(waiting.message).toMatch(/^back-off 10s restarting failed container=web pod=web_default\(/);
+  await t.until('the others', () => t.container('web', 'other')?.restartCount === 2);
+  await t.until('the second restart', () => t.container('web', 'web')?.restartCount === 2);
+});

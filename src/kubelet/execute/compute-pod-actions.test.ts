@@ -25,7 +25,7 @@ function brief(action: PodAction): string {
     case 'remove-container':
       return `remove ${action.containerId}`;
     case 'reset-container':
-      return `reset ${action.containerId}`;
+      return `reset ${action.containerId}${action.hasAsked ? ', which asked' : ''}`;
   }
 }
 
@@ -381,7 +381,7 @@ const rows: Row[] = [
       exited('other', 137),
       testInstance('debug'),
     ]),
-    want: ['reset other-0', 'reset side-0', 'reset i2-0', 'reset web-0', 'reset web-1'],
+    want: ['reset other-0', 'reset side-0', 'reset i2-0', 'reset web-0', 'reset web-1, which asked'],
   },
   {
     name: 'then the pod starts over in its sandbox',
@@ -393,7 +393,7 @@ const rows: Row[] = [
     name: 'an init container may ask for it, too',
     pod: testPod({ initContainers: [testContainer('i1', restartAllOn42)] }),
     observed: testObserved([exited('i1', 42)]),
-    want: ['reset i1-0'],
+    want: ['reset i1-0, which asked'],
   },
   {
     name: 'another code asks for nothing',

@@ -36,8 +36,8 @@ export type PodAction =
   | { kind: 'kill-pod'; sandboxChanged: boolean }
   /** Ends one container; `message` becomes its `Killing` event. */
   | ({ kind: 'kill-container' } & KillOrder)
-  /** Deletes an ended container that starts over with all others of its pod; its logs stay. */
-  | { kind: 'reset-container'; containerId: string; name: string }
+  /** Deletes an ended container that starts over with all others of its pod; its logs stay. `hasAsked`: for its sake. */
+  | { kind: 'reset-container'; containerId: string; name: string; hasAsked: boolean }
   /** Deletes an ended container from the runtime, with its logs unless they are to be kept. */
   | { kind: 'remove-container'; containerId: string; name: string; keepLogs: boolean }
   | { kind: 'create-sandbox'; attempt: number }

@@ -44,8 +44,9 @@ export function actionsForRestartAll(pod: Pod, observed: ObservedPod | undefined
   const instances = containers
     .toSorted((a, b) => place(a) - place(b))
     .flatMap(({ spec }) => observed?.containers.filter(({ name }) => name === spec.name).toReversed() ?? []);
+  const asked = new Set([...triggers].map(({ spec }) => latestContainer(observed, spec.name)));
   const running = instances.filter(({ state }) => state === 'running' || state === 'unknown');
-  return running.length > 0 ? running.map(kill) : instances.map(reset);
+  return running.length > 0 ? running.map(kill) : instances.map((instance) => reset(instance, asked.has(instance)));
 }
 
 const kill = ({ id, name }: ObservedContainer): PodAction => ({
@@ -57,4 +58,9 @@ const kill = ({ id, name }: ObservedContainer): PodAction => ({
   graceSeconds: 0,
 });
 
-const reset = ({ id, name }: ObservedContainer): PodAction => ({ kind: 'reset-container', containerId: id, name });
+const reset = ({ id, name }: ObservedContainer, hasAsked: boolean): PodAction => ({
+  kind: 'reset-container',
+  containerId: id,
+  name,
+  hasAsked,
+});

@@ -38,6 +38,20 @@ describe('CrashBackoff', () => {
     expect(await waitsOf(4, 1000, 2000)).toEqual([0, 2, 2, 2]);
   });
 
+  it('a container that was removed before its next start waits as if it were there', () => {
+    const clock = new FakeClock();
+    const backoff = new CrashBackoff(clock, 300_000);
+    const ended = exited('web', 42, { finishedAtNs: ns(clock.nowMs()) });
+    backoff.noteRemoved(pod, ended);
+    expect(backoff.decide(pod, web, undefined)).toEqual({ kind: 'start' });
+    backoff.noteRemoved(
+      pod,
+      exited('web', 42, { attempt: 1, startedAtNs: ns(clock.nowMs()), finishedAtNs: ns(clock.nowMs()) }),
+    );
+    expect(backoff.decide(pod, web, undefined)).toMatchObject({ kind: 'wait', untilMs: clock.nowMs() + 10_000 });
+    expect(backoff.decide(pod, { ...web, spec: testContainer('other') }, undefined)).toEqual({ kind: 'start' });
+  });
+
   it('counts clean exits, too', async () => {
     expect(await waitsOf(3, 1000, 300_000, 0)).toEqual([0, 10, 20]);
   });

@@ -17,6 +17,8 @@ export class CrashBackoff {
   readonly #clock: Clock;
   readonly #maxMs: number;
   readonly #backoff: Backoff;
+  /** Ended containers that were removed before their next start, by pod uid and name. */
+  readonly #removed = new Map<string, ObservedContainer>();
 
   constructor(clock: Clock, maxMs: number) {
     this.#clock = clock;
@@ -29,7 +31,9 @@ export class CrashBackoff {
   }
 
   /** Asked before each start; a start that may go on is noted as one more. */
-  decide(pod: Pod, { spec }: PodContainer, lastExited: ObservedContainer | undefined): CrashDecision {
+  decide(pod: Pod, { spec }: PodContainer, exited: ObservedContainer | undefined): CrashDecision {
+    const place = `${uidOf(pod)}/${spec.name}`;
+    const lastExited = exited ?? this.#removed.get(place);
     if (lastExited === undefined) return { kind: 'start' };
     const nowMs = this.#clock.nowMs();
     const finishedMs = Number(lastExited.finishedAtNs / 1_000_000n);
@@ -47,13 +51,24 @@ export class CrashBackoff {
         untilMs: finishedMs + delayMs,
       };
     }
+    this.collect();
+    this.#removed.delete(place);
     this.#backoff.next(key, nowMs, finishedMs);
     return { kind: 'start' };
   }
 
+  /** A container is removed whose exit starts all others of its pod over: it waits for its next start like any other. */
+  noteRemoved(pod: Pod, container: ObservedContainer): void {
+    this.#removed.set(`${uidOf(pod)}/${container.name}`, container);
+  }
+
   /** Forgets what has expired. */
   collect(): void {
-    this.#backoff.collect(this.#clock.nowMs());
+    const nowMs = this.#clock.nowMs();
+    this.#backoff.collect(nowMs);
+    for (const [place, { finishedAtNs }] of this.#removed) {
+      if (nowMs - Number(finishedAtNs / 1_000_000n) > crashBackoffResetMs) this.#removed.delete(place);
+    }
   }
 }
 

@@ -348,7 +348,7 @@ describe('ending', () => {
     const outcome = await execute(
       [
         { kind: 'kill-container', containerId: 'b-0', name: 'b', message: 'killing', cause: 'other', graceSeconds: 0 },
-        { kind: 'reset-container', containerId: 'web-0', name: 'web' },
+        { kind: 'reset-container', containerId: 'web-0', name: 'web', hasAsked: true },
       ],
       { observed },
     );
@@ -359,7 +359,7 @@ describe('ending', () => {
     });
     expect(existsSync(join(root, '0.log'))).toBe(true);
     failures.set('remove', new Error('busy'));
-    const reset: PodAction = { kind: 'reset-container', containerId: 'web-0', name: 'web' };
+    const reset: PodAction = { kind: 'reset-container', containerId: 'web-0', name: 'web', hasAsked: false };
     const failed = await execute([reset, { ...reset, containerId: 'web-1' }], { observed });
     expect(calls.slice(3)).toEqual(['remove web-0']);
     expect(failed.error?.message).toBe('busy');

@@ -250,7 +250,7 @@ class Turn {
   }
 
   async #resetContainer(
-    { containerId, name }: { containerId: string; name: string },
+    { containerId, name, hasAsked }: Extract<PodAction, { kind: 'reset-container' }>,
     signal: AbortSignal,
   ): Promise<void> {
     this.#didAnything = true;
@@ -261,6 +261,8 @@ class Turn {
       // The one whose exit asked for all this must be the last to go.
       throw new TurnEnded('cannot remove a container', { cause: this.#note(err) });
     }
+    const removed = this.#observed?.containers.find(({ id }) => id === containerId);
+    if (hasAsked && removed !== undefined) this.#need.crashBackoff.noteRemoved(this.#pod, removed);
     this.#failures.set(name, restartingAll);
   }
 
