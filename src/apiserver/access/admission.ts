@@ -136,7 +136,8 @@ function mountToken({ spec }: Pod): void {
     (mounts ?? []).some(({ mountPath }) => mountPath === tokenMountPath);
   const without = containers.filter(({ volumeMounts }) => !isMounted(volumeMounts));
   if (without.length === 0) return;
-  const existing = (spec.volumes ?? []).find(({ name }) => name.startsWith('kube-api-access-'));
+  // not validated yet: a volume may lack its name
+  const existing = (spec.volumes ?? []).find(({ name }) => name?.startsWith('kube-api-access-'));
   const name = existing?.name ?? `kube-api-access-${randomSuffix()}`;
   for (const container of without) {
     container.volumeMounts = [...(container.volumeMounts ?? []), { name, readOnly: true, mountPath: tokenMountPath }];
