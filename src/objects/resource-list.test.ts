@@ -22,6 +22,12 @@ describe('resource lists', () => {
     expect(formatResources(maxResources(a, b))).toEqual({ cpu: '1', 'hugepages-2Mi': '4Mi', memory: '1Gi' });
   });
 
+  it('may have any name', () => {
+    const odd = parseResources({ constructor: '1' });
+    expect(formatResources(addResources({}, odd))).toEqual({ constructor: '1' });
+    expect(sameResources(odd, parseResources({ cpu: '1' }))).toBe(false);
+  });
+
   it('are not changed by either', () => {
     expect(formatResources(a)).toEqual({ cpu: '500m', memory: '1Gi' });
   });

@@ -51,7 +51,7 @@ export function maxResources(a: Resources, b: Resources): Resources {
 function combine(a: Resources, b: Resources, of: (a: Quantity, b: Quantity) => Quantity): Resources {
   const all: Record<string, Quantity> = { ...a };
   for (const [name, quantity] of Object.entries(b)) {
-    const other = all[name];
+    const other = Object.hasOwn(all, name) ? all[name] : undefined; // a resource may be called `constructor`
     all[name] = other === undefined ? quantity : of(other, quantity);
   }
   return all;
@@ -62,6 +62,7 @@ export function sameResources(a: Resources, b: Resources): boolean {
   const names = Object.keys(a);
   if (names.length !== Object.keys(b).length) return false;
   return names.every((name) => {
+    if (!Object.hasOwn(b, name)) return false;
     const [one, other] = [a[name], b[name]];
     return one !== undefined && other !== undefined && compareQuantity(one, other) === 0;
   });

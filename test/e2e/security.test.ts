@@ -38,19 +38,18 @@ describeAsRoot('security settings of a pod', () => {
       'process',
       [
         secured({
-          runAsUser: 1234,
           allowPrivilegeEscalation: false,
           readOnlyRootFilesystem: true,
           seccompProfile: { type: 'RuntimeDefault' },
           capabilities: { drop: ['ALL'] },
         }),
         secured(
-          { capabilities: { add: ['NET_ADMIN'], drop: ['ALL'] }, seccompProfile: { type: 'Unconfined' } },
+          { runAsUser: 0, capabilities: { add: ['NET_ADMIN'], drop: ['ALL'] }, seccompProfile: { type: 'Unconfined' } },
           'other',
         ),
-        secured({ privileged: true }, 'strong'),
+        secured({ runAsUser: 0, privileged: true }, 'strong'),
       ],
-      { securityContext: { runAsGroup: 2345, fsGroup: 3456, supplementalGroups: [4567] } },
+      { securityContext: { runAsUser: 1234, runAsGroup: 2345, fsGroup: 3456, supplementalGroups: [4567] } },
     );
     expect(await inPod(lab, 'process', 'id -u; id -g; id -G')).toMatch(/^1234\n2345\n2345 3456 4567\n$/);
     const main = await processOne('process');

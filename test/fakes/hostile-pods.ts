@@ -30,7 +30,7 @@ export function hostilePod(seed: number, index: number, { uid, name }: { uid: st
   const pick = <T>(list: readonly T[]): T => list[Math.floor(random() * list.length)] as T; // never past the end
   const pod = validPod(pick, name, uid);
   const changes: string[] = [];
-  const count = 1 + Math.floor(random() * 3);
+  const count = pick([1, 1, 1, 2, 3]);
   for (let i = 0; i < count; i++) changes.push(change(pod, pick, random));
   // keys that JSON.stringify cannot be told to write
   const text = JSON.stringify(pod).replaceAll('"~proto~"', '"__proto__"');
@@ -124,7 +124,7 @@ function change(pod: JsonMap, pick: <T>(list: readonly T[]) => T, random: () => 
     case 'replace': {
       const isFitting = random() < 0.75; // what has the right type gets further
       const fitting = isFitting ? nasty.filter((one) => kindOf(one) === kindOf(value)) : nasty;
-      const nastyValue = pick(fitting.length > 0 ? fitting : nasty);
+      const nastyValue = structuredClone(pick(fitting.length > 0 ? fitting : nasty));
       put(parent, key, nastyValue);
       return `${path} = ${JSON.stringify(nastyValue).slice(0, 60)}`;
     }
@@ -138,7 +138,7 @@ function change(pod: JsonMap, pick: <T>(list: readonly T[]) => T, random: () => 
       else put(parent, `${key}2`, structuredClone(value));
       return `${path} twice`;
     case 'many': {
-      if (!Array.isArray(value)) put(parent, key, [value, value]);
+      if (!Array.isArray(value)) put(parent, key, [value, structuredClone(value)]);
       else
         for (let i = value.length; i > 0 && value.length < 40; i = value.length)
           value.push(structuredClone(value[0] ?? null));
@@ -146,8 +146,8 @@ function change(pod: JsonMap, pick: <T>(list: readonly T[]) => T, random: () => 
     }
     case 'add': {
       const odd = pick(['~proto~', 'constructor', '', 'a/b', '$patch', 'unknown', '..']);
-      if (Array.isArray(value)) value.push(pick(nasty));
-      else if (typeof value === 'object' && value !== null) value[odd] = pick(nasty);
+      if (Array.isArray(value)) value.push(structuredClone(pick(nasty)));
+      else if (typeof value === 'object' && value !== null) value[odd] = structuredClone(pick(nasty));
       else put(parent, key, { [odd]: value });
       return `${path} with "${odd}"`;
     }
@@ -353,7 +353,7 @@ function validPod(pick: <T>(list: readonly T[]) => T, name: string, uid: string)
             sysctls: [{ name: 'net.ipv4.tcp_syncookies', value: '1' }],
           },
         },
-        { hostNetwork: true, dnsPolicy: 'ClusterFirstWithHostNet' },
+        parts([parts([{ hostNetwork: true, dnsPolicy: 'ClusterFirstWithHostNet' }])]),
         { hostname: 'h', subdomain: 's', setHostnameAsFQDN: false },
         { hostAliases: [{ ip: '10.0.0.1', hostnames: ['a', 'b'] }] },
         { dnsConfig: { nameservers: ['10.0.0.2'], searches: ['x.y'], options: [{ name: 'ndots', value: '2' }] } },
@@ -361,7 +361,7 @@ function validPod(pick: <T>(list: readonly T[]) => T, name: string, uid: string)
         { nodeSelector: { 'kubernetes.io/os': 'linux' } },
         { shareProcessNamespace: true },
         { activeDeadlineSeconds: 600 },
-        { runtimeClassName: 'missing' },
+        parts([parts([{ runtimeClassName: 'missing' }])]),
         { readinessGates: [{ conditionType: 'x/y' }] },
         { priority: 0, enableServiceLinks: true, schedulerName: 'default-scheduler', hostUsers: true },
         {

@@ -28,7 +28,8 @@ const predicateFailed = (name: string, why: string): Rejection => ({
 /** What a pod asks for of one resource; cpu in thousandths, and every pod is one of `pods`. */
 export function requestOf(pod: Pod, resource: string): number {
   if (resource === 'pods') return 1;
-  return amountOf(resource, podRequests(pod)[resource] ?? zeroQuantity);
+  const requests = podRequests(pod);
+  return Object.hasOwn(requests, resource) ? amountOf(resource, requests[resource] ?? zeroQuantity) : 0;
 }
 
 const amountOf = (resource: string, quantity: typeof zeroQuantity): number =>
@@ -46,7 +47,7 @@ export function resourcesFit(pod: Pod, others: readonly Pod[], node: Node): Reje
     ...asked.filter((name) => !firstResources.includes(name)).toSorted(),
   ];
   const found = resources.flatMap((resource) => {
-    const text = allocatable[resource];
+    const text = Object.hasOwn(allocatable, resource) ? allocatable[resource] : undefined; // `constructor` is no amount
     if (text === undefined && isExtended(resource)) return []; // not this node's business
     const requested = requestOf(pod, resource);
     const used = others.reduce((sum, other) => sum + requestOf(other, resource), 0);
