@@ -1,6 +1,6 @@
 /**
- * Ten thousand broken pods, delivered over HTTP as an API server would: each is run or refused with a reason, a good pod
- * beside them never notices, and nothing of them is left when they are deleted.
+ * Broken pods. Ten thousand are read and judged; a part of them is delivered over HTTP as an API server would: each is
+ * run or refused with a reason, a good pod beside them never notices, and nothing of them is left when they are deleted.
  *
  * HOSTILE_SEED and HOSTILE_COUNT choose others and more; HOSTILE_ONLY=<number> delivers that one alone.
  */
@@ -12,13 +12,17 @@ import { pino } from 'pino';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { isJsonObject } from '../../src/apiserver/resources/api-object.ts';
 import { HttpApiClient } from '../../src/client/http-api-client.ts';
-import type { PodStatus } from '../../src/objects/generated/core-v1.ts';
+import { PodDoor } from '../../src/kubelet/desired/pod-door.ts';
+import { type Rejection, admitPod } from '../../src/kubelet/dispatch/admit-pod.ts';
+import { refuseUnsupported } from '../../src/kubelet/dispatch/refuse-unsupported.ts';
+import { refuseAppArmor, refuseSysctls } from '../../src/kubelet/support/security/admit-security.ts';
+import type { Node, Pod, PodStatus } from '../../src/objects/generated/core-v1.ts';
 import { type HostilePod, hostilePod } from '../fakes/hostile-pods.ts';
 import { WireApi, type WirePod } from '../fakes/wire-api.ts';
 import { type KubeletFixture, nodeName, openFixture } from './kubelet-fixture.ts';
 
 const seed = Number(process.env['HOSTILE_SEED'] ?? Math.floor(Math.random() * 1_000_000));
-const count = Number(process.env['HOSTILE_COUNT'] ?? 2000);
+const count = Number(process.env['HOSTILE_COUNT'] ?? 1000);
 const only = process.env['HOSTILE_ONLY'];
 const batchSize = 200;
 const staticCount = 300;
@@ -234,4 +238,30 @@ it(`reads ${staticCount} hostile manifests from files, and goes on with the good
   expect(isUp('witness')).toBe(true);
   for (let i = 0; i < 40 && (await namesIn('root', 'pods')).length > 1; i++) await t.clock.pass(5000);
   expect(await namesIn('root', 'pods')).toHaveLength(1);
+});
+
+it('reads and judges ten thousand without a failure of its own', () => {
+  const door = new PodDoor();
+  const allocatable = { cpu: '4', memory: '8Gi', pods: '110' };
+  const node: Node = { metadata: { name: nodeName }, spec: {}, status: { allocatable } };
+  const forbidden = (pod: Pod): Rejection | undefined =>
+    refuseSysctls(pod, { allowedUnsafe: ['net.*'], kernelRelease: '6.1.0' });
+  const unsupported = (pod: Pod): Rejection | undefined =>
+    refuseAppArmor(pod, { isAppArmorEnabled: false }) ?? refuseUnsupported(pod);
+  const failures: string[] = [];
+  let runnable = 0;
+  let neighbour: Pod[] = [];
+  for (let i = 0; i < 10_000; i++) {
+    const { text, changes } = hostilePod(seed, i, { name: `p${i}`, uid: `u${i}` });
+    try {
+      const pod = door.read(JSON.parse(text));
+      if (door.problemsOf(pod).length > 0) continue;
+      if (admitPod({ pod, others: neighbour, node, forbidden, unsupported }) === undefined) runnable++;
+      neighbour = [pod]; // what is odd about one must not be the fault of the next
+    } catch (err) {
+      failures.push(`HOSTILE_SEED=${seed} ${i}: ${String(err)} (${changes.join('; ')})`);
+    }
+  }
+  expect(failures.slice(0, 10)).toEqual([]);
+  expect(runnable).toBeGreaterThan(500);
 });
