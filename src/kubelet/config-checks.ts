@@ -99,6 +99,23 @@ export function configProblems(v: FieldValues): string[] {
   );
   for (const server of v.clusterDNS)
     must(isIP(server) !== 0, `clusterDNS (--cluster-dns) "${server}" must be an IP address`);
+  const { imageGCHighThresholdPercent: high, imageGCLowThresholdPercent: low } = v;
+  for (const [name, flag, percent] of [
+    ['imageGCHighThresholdPercent', 'image-gc-high-threshold', high],
+    ['imageGCLowThresholdPercent', 'image-gc-low-threshold', low],
+  ] as const) {
+    must(percent >= 0 && percent <= 100, `${name} (--${flag}) ${percent} must be between 0 and 100, inclusive`);
+  }
+  must(
+    low < high,
+    `imageGCLowThresholdPercent (--image-gc-low-threshold) ${low} must be less than imageGCHighThresholdPercent (--image-gc-high-threshold) ${high}`,
+  );
+  const { imageMaximumGCAge: maxAge, imageMinimumGCAge: minAge } = v;
+  must(maxAge >= 0, `imageMaximumGCAge ${formatDuration(maxAge)} must not be negative`);
+  must(
+    maxAge === 0 || maxAge > minAge,
+    `imageMaximumGCAge ${formatDuration(maxAge)} must be greater than imageMinimumGCAge ${formatDuration(minAge)}`,
+  );
   problems.push(
     ...verificationProblems(v.imagePullCredentialsVerificationPolicy, v.preloadedImagesVerificationAllowlist),
     ...enforceProblems(v.enforceNodeAllocatable),

@@ -26,6 +26,7 @@ import {
   type CredentialProviderConfig,
   parseCredentialProviders,
 } from './support/images/credential-provider-config.ts';
+import type { GarbageLimits } from './support/images/image-garbage.ts';
 import type { VerificationRules } from './support/images/verify-access.ts';
 import { valueOf } from '../objects/quantity.ts';
 
@@ -79,6 +80,7 @@ export interface KubeletConfig {
   /** Undefined: no bound when pulls aren't serialised. */
   maxParallelImagePulls: number | undefined;
   imageVerification: VerificationRules;
+  imageGarbage: GarbageLimits;
   /** Plugins that give registry credentials. */
   imageCredentialProviders: readonly CredentialProviderConfig[];
   imageCredentialProviderBinDir: string;
@@ -303,6 +305,12 @@ function toKubeletConfig(
     imageVerification: {
       policy: v.imagePullCredentialsVerificationPolicy as VerificationRules['policy'], // checked to be one of them
       allowlist: v.preloadedImagesVerificationAllowlist,
+    },
+    imageGarbage: {
+      highPercent: v.imageGCHighThresholdPercent,
+      lowPercent: v.imageGCLowThresholdPercent,
+      minAgeMs: v.imageMinimumGCAge,
+      maxAgeMs: v.imageMaximumGCAge,
     },
     imageCredentialProviders,
     imageCredentialProviderBinDir: flags.imageCredentialProviderBinDir,

@@ -1,15 +1,19 @@
 /** The room of images with what it needs of the machine and the API: credentials, tokens, plugins, limits. */
 import type { Cri } from '../adapters/cri/cri.ts';
+import type { Host } from '../adapters/host/host.ts';
 import { CommandError, runCommand } from '../adapters/processes/processes.ts';
 import type { Clock } from '../base/clock.ts';
 import { NotFoundError } from '../base/errors.ts';
 import type { Logger } from '../base/logger.ts';
+import { aborted } from '../base/run-together.ts';
 import { TokenBucket } from '../client/token-bucket.ts';
 import type { KubeletConfig } from './config.ts';
 import { parseDurationMs } from './config-values.ts';
 import type { KubeletApi } from './kubelet-api.ts';
+import type { Observe } from './observe/observe.ts';
 import { type PodEvents, type PodPhases, uidOf } from './pod-model.ts';
 import { CredentialProviders } from './support/images/credential-providers.ts';
+import { ImageCollector } from './support/images/image-collector.ts';
 import { Images } from './support/images/images.ts';
 import { NodeCredentials } from './support/images/node-credentials.ts';
 import { ServiceAccountTokens } from './support/volumes/service-account-tokens.ts';
@@ -74,6 +78,35 @@ export function makeImages({ config, cri, api, events, phases, clock, log }: Ima
     verification: config.imageVerification,
     mayPull: () => rate?.tryTake() ?? true,
     parallelPullsMax: config.serializeImagePulls ? 1 : (config.maxParallelImagePulls ?? Infinity),
+    clock,
+    log,
+  });
+}
+
+export interface CollectorContext {
+  config: KubeletConfig;
+  cri: Cri;
+  host: Host;
+  observe: Observe;
+  nodeEvent: (type: 'Normal' | 'Warning', reason: string, message: string) => void;
+  clock: Clock;
+  log: Logger;
+}
+
+export function makeImageCollector(context: CollectorContext): ImageCollector {
+  const { config, cri, host, observe, nodeEvent, clock, log } = context;
+  return new ImageCollector({
+    cri,
+    usedImages: () =>
+      new Set(
+        [...observe.list()].flatMap(({ containers }) =>
+          containers.flatMap(({ image, imageId, imageRef }) => [image, imageId, imageRef]),
+        ),
+      ),
+    whenUseIsKnown: (s) => Promise.race([observe.firstLook, aborted(s)]),
+    space: (path) => host.filesystem(path),
+    limits: config.imageGarbage,
+    nodeEvent,
     clock,
     log,
   });

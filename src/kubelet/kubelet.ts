@@ -37,7 +37,7 @@ import { isRestartingAll, mayRestartAll } from './execute/compute-restart-all.ts
 import { hasEndedForGood, isToStartNext } from './execute/restart-policy.ts';
 import { nodeEvents, podEvents, podTarget } from './events.ts';
 import { KubeletApi } from './kubelet-api.ts';
-import { makeImages } from './kubelet-images.ts';
+import { makeImageCollector, makeImages } from './kubelet-images.ts';
 import { type MachinePlaces, openMachine } from './kubelet-machine.ts';
 import { makeServer } from './kubelet-server.ts';
 import { Housekeeping } from './housekeeping.ts';
@@ -649,6 +649,7 @@ export async function runKubelet(
     statuses,
     volumes,
     images,
+    makeImageCollector({ config, cri, host, observe, nodeEvent, clock, log: room('images') }),
     objects,
     probes,
     housekeeping,

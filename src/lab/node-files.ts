@@ -106,6 +106,7 @@ export function kubeletConfig(plan: ClusterPlan, node: NodePlan): string {
     containerRuntimeEndpoint: `unix://${inNode.containerdSocket}`,
     failCgroupV1: false, // the lab takes what the machine has
     failSwapOn: false,
+    imageGCHighThresholdPercent: 100, // the lab's images come from no registry: what is removed is lost
     staticPodPath: inNode.manifests,
     tlsCertFile: inNode.kubeletCert,
     tlsPrivateKeyFile: inNode.kubeletKey,

@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { beforeAll, expect, it } from 'vitest';
 import { createOciArchive } from '../../src/lab/images/oci-archive.ts';
 import { imageSources, labImages, staticPrograms } from '../../src/lab/images/lab-images.ts';
+import { inNode } from '../../src/lab/node-files.ts';
 import type { Pod, PodSpec } from '../../src/objects/generated/core-v1.ts';
 import type { RegistryRules } from '../fakes/registry.ts';
 import { describeAsRoot } from './support/as-root.ts';
@@ -206,6 +207,33 @@ describeAsRoot('images of a registry', () => {
     await awaitReady(lab, 'robot-2');
     await applyObjects(lab, pod('robot-3', image.robot, { serviceAccountName: 'puller' }, 'Never'));
     expect(await waiting('robot-3', 'ErrImageNeverPull')).toContain('is not present');
+  });
+
+  it('goes when nobody uses it and the disk is fuller than it may be', async () => {
+    const images = (): Promise<string> => lab.onNode(0, 'ctr', '--namespace', 'k8s.io', 'images', 'ls', '-q');
+    expect(await images()).toContain(image.open);
+    await lab.kubectl('delete', 'pod', 'open-1', 'open-2', 'open-3');
+    await eventually('the end of their containers', patienceMs, async () => {
+      const containers = await lab.onNode(0, 'ctr', '--namespace', 'k8s.io', 'containers', 'ls');
+      return !containers.includes(image.open) || undefined; // ended ones keep an image, too
+    });
+    await lab.stop(0, 'agent');
+    const limits = 'imageGCHighThresholdPercent: 2\nimageGCLowThresholdPercent: 1\n';
+    const script = 'sed -i "/^imageGC/d" "$1"; printf "%b" "$2" >> "$1"';
+    await lab.onNode(0, 'sh', '-c', script, 'sh', inNode.kubeletConfig, limits);
+    await lab.start(0, 'agent');
+    await eventually(
+      'the end of the image',
+      patienceMs,
+      async () => !(await images()).includes(image.open) || undefined,
+    );
+    expect(await images()).toContain(image.team); // pods have it
+    await awaitEvent(
+      lab,
+      lab.nodeName(0),
+      'FreeDiskSpaceFailed',
+      /^Insufficient free disk space on the node's image filesystem \([0-9]+% of [0-9.]+ [KMGT]iB used\)\. Failed to free/,
+    );
   });
 });
 

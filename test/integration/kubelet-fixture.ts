@@ -151,6 +151,7 @@ export class KubeletFixture {
       staticPodPath: this.manifests,
       podLogsDir: join(this.directory, 'pod-logs'),
       failSwapOn: false,
+      imageGCHighThresholdPercent: 100, // how full this machine's disk is decides nothing
       resolvConf: '',
       enableServer: false,
       healthzPort: 0,

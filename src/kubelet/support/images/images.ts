@@ -1,6 +1,6 @@
 /**
  * Makes sure that a container's image is there and that its pod may use it: looks, verifies, pulls by policy. The door
- * of the room: what is remembered of pulls, on disk and in memory, belongs to it.
+ * of the room: what is remembered of pulls, on disk and in memory, belongs to it. What goes again is `image-collector.ts`.
  */
 import type { Cri, PodSandboxConfig } from '../../../adapters/cri/cri.ts';
 import type { CriImage } from '../../../adapters/cri/cri-types.ts';
