@@ -1,6 +1,6 @@
 /**
- * Feature gates of 1.36 that change what a node does. A gate may be set to what we do anyway; set to anything else it
- * is refused by name unless we can do either, as is a gate that nobody knows.
+ * Feature gates of 1.36 that change what a node does. A few may be set either way; any other may be set to what we do
+ * anyway, and is refused by name when it is set to anything else, as is a gate that nobody knows.
  */
 
 /** Always on: setting one to false is an error upstream, too. */
@@ -93,7 +93,14 @@ const offByDefault = [
 ];
 
 /** Those that may be set to either value. */
-const honoured: ReadonlySet<string> = new Set(['ContainerStopSignals']);
+const switchable: readonly string[] = [
+  'ContainerStopSignals',
+  'KubeletEnsureSecretPulledImages',
+  'KubeletServiceAccountTokenForCredentialProviders',
+];
+
+export const isGateOn = (gates: Readonly<Record<string, boolean>>, name: string): boolean =>
+  gates[name] ?? defaults.get(name)?.on === true;
 
 const defaults = new Map<string, { on: boolean; locked: boolean }>([
   ...locked.map((name) => [name, { on: true, locked: true }] as const),
@@ -113,7 +120,7 @@ export function gateProblems(gates: Readonly<Record<string, boolean>>): string[]
       } else {
         problems.push(`unrecognized feature gate: ${name}`);
       }
-    } else if (gate.on !== wanted && !honoured.has(name)) {
+    } else if (gate.on !== wanted && !switchable.includes(name)) {
       problems.push(
         gate.locked
           ? `cannot set feature gate ${name} to ${wanted}, feature is locked to ${gate.on}`

@@ -418,6 +418,12 @@ describe('flags without a field', () => {
     ]);
   });
 
+  it('a gate turns the verification of images off', async () => {
+    expect((await load([])).imageVerification.isOn).toBe(true);
+    const off = await load(['--feature-gates=KubeletEnsureSecretPulledImages=false']);
+    expect(off.imageVerification.isOn).toBe(false);
+  });
+
   it('refuses one flag of credential providers without the other, and a file that is not there', async () => {
     const together = '--image-credential-provider-config and --image-credential-provider-bin-dir must be set together';
     expect(await problemsOf(load(['--image-credential-provider-config=/p.yaml']))).toEqual([together]);

@@ -21,6 +21,7 @@ import {
   withDerivedDefaults,
 } from './config-file.ts';
 import type { KubeletFlags } from './config-flags.ts';
+import { isGateOn } from './config-gates.ts';
 import { formatDuration, parseDurationMs } from './config-values.ts';
 import {
   type CredentialProviderConfig,
@@ -183,6 +184,13 @@ export async function loadKubeletConfig(
   const nodeName = (flags.hostnameOverride || hostname()).trim().toLowerCase();
   if (nodeName === '') problems.push('the node has no name: set --hostname-override');
   const providers = await readCredentialProviders(flags, files, problems);
+  if (!isGateOn(values.featureGates, 'KubeletServiceAccountTokenForCredentialProviders')) {
+    for (const { name } of providers.filter(({ tokens }) => tokens !== undefined)) {
+      problems.push(
+        `credential provider "${name}": tokenAttributes is not supported when KubeletServiceAccountTokenForCredentialProviders feature gate is disabled`,
+      );
+    }
+  }
   if (problems.length > 0) throw new ConfigError('invalid configuration', problems);
   return toKubeletConfig(nodeName, flags, values, providers);
 }
@@ -303,6 +311,7 @@ function toKubeletConfig(
     serializeImagePulls: v.serializeImagePulls ?? true,
     maxParallelImagePulls: v.maxParallelImagePulls,
     imageVerification: {
+      isOn: isGateOn(v.featureGates, 'KubeletEnsureSecretPulledImages'),
       policy: v.imagePullCredentialsVerificationPolicy as VerificationRules['policy'], // checked to be one of them
       allowlist: v.preloadedImagesVerificationAllowlist,
     },

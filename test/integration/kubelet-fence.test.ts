@@ -64,6 +64,21 @@ describe('a call that hangs for one pod', () => {
     },
   );
 
+  it('a pull that hangs holds up other pulls for a minute, and then no longer', async () => {
+    await t.start();
+    for (const name of ['slow:1', 'other:1']) t.cri.images.publish(name);
+    const hang = t.cri.hang('PullImage', names('stuck'));
+    t.api.addPod(apiPod('stuck', { containers: [{ name: 'web', image: 'slow:1' }] }), nodeName);
+    await hang.whenHung;
+    const beganMs = t.clock.monotonicMs();
+    t.api.addPod(apiPod('other', { containers: [{ name: 'web', image: 'other:1' }] }), nodeName);
+    await t.until('the other pod to run', () => t.api.pod('other')?.status?.phase === 'Running', 300_000);
+    expect(t.clock.monotonicMs() - beganMs).toBeGreaterThanOrEqual(50_000);
+    expect(hang.hanging).toBeGreaterThan(0);
+    hang.release();
+    await t.untilReady('stuck');
+  });
+
   it('an end asked for while an image is pulled does not wait for the pull', async () => {
     await t.start();
     t.cri.images.publish('slow:1');

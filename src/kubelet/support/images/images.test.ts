@@ -56,7 +56,7 @@ afterEach(() => rm(directory, { recursive: true, maxRetries: 5 }));
 
 async function openImages({
   max = 1,
-  verification = { policy: 'NeverVerifyPreloadedImages', allowlist: [] } as VerificationRules,
+  verification = { isOn: true, policy: 'NeverVerifyPreloadedImages', allowlist: [] } as VerificationRules,
 } = {}): Promise<Images> {
   const made = new Images({
     cri: {
@@ -454,11 +454,18 @@ describe('an image that is present', () => {
     },
     { policy: 'AlwaysVerify', allowlist: [], preloaded: 'asks', pulled: 'asks' },
   ] as const)('$policy $allowlist: preloaded $preloaded, pulled $pulled', async ({ policy, allowlist, ...want }) => {
-    images = await openImages({ verification: { policy, allowlist } });
+    images = await openImages({ verification: { isOn: true, policy, allowlist } });
     there.add(name);
     expect(await ensure(name, 'IfNotPresent', { uid: 'one' })).toEqual(outcomes[want.preloaded]);
     await ensure(name, 'Always', { secrets: [good], uid: 'two' });
     expect(await ensure(name, 'IfNotPresent', { uid: 'three' })).toEqual(outcomes[want.pulled]);
+  });
+
+  it('is anybody’s with the gate off, and the event says nothing of access', async () => {
+    images = await openImages({ verification: { isOn: false, policy: 'NeverVerifyPreloadedImages', allowlist: [] } });
+    await ensure(name, 'IfNotPresent', { secrets: [good], uid: 'one' });
+    expect(await ensure(name, 'IfNotPresent', { uid: 'two' })).toEqual(outcomes.yes);
+    expect(calls.at(-1)).toBe(`Normal Pulled: Container image "${name}" already present on machine`);
   });
 });
 
@@ -496,7 +503,7 @@ describe('pulls at once', () => {
     );
   });
 
-  it('one that hangs holds up the others for two minutes, and then no longer', async () => {
+  it('one that hangs holds up the others for a minute, and then no longer', async () => {
     const hang = gate();
     pull = (name) => (name === 'stuck:1' ? hang.wait() : Promise.resolve(void there.add(name)));
     const stuck = ensure('stuck:1');

@@ -107,8 +107,8 @@ export class Images {
         return { kind: 'failed', reason: 'ImageInspectError', message };
       }
       if (present !== undefined && (await this.#mayUse(name, repository, present, credentials))) {
-        const text = `Container image "${image}" already present on machine and can be accessed by the pod`;
-        event('Normal', 'Pulled', text);
+        const access = this.#need.verification.isOn ? ' and can be accessed by the pod' : '';
+        event('Normal', 'Pulled', `Container image "${image}" already present on machine${access}`);
         return { kind: 'present', image: present };
       }
       if (policy === 'Never') {

@@ -169,7 +169,7 @@ describe('withAccess', () => {
 });
 
 describe('decideAccess', () => {
-  const rules = { policy: 'NeverVerifyPreloadedImages', allowlist: [] } as const;
+  const rules = { isOn: true, policy: 'NeverVerifyPreloadedImages', allowlist: [] } as const;
   const record = withAccess(withAccess(undefined, at, secret('a')), at, account);
   it.each([
     { name: 'nothing to show', origins: [], want: 'pull' },

@@ -10,8 +10,8 @@ interface PullSlotsOptions {
   clock: Clock;
 }
 
-/** Longer than nearly every pull; a slow one that is overtaken goes on. */
-export const overdueMs = 120_000;
+/** Longer than most pulls; a slow one that is overtaken goes on. */
+export const overdueMs = 60_000;
 /** Overdue pulls that are overtaken at most: upstream's length of the queue. */
 const overdueMax = 10;
 

@@ -33,6 +33,8 @@ export interface PulledRecord {
 }
 
 export interface VerificationRules {
+  /** Off: who has an image on the node may use it, and events say nothing of access. */
+  isOn: boolean;
   policy: VerificationPolicy;
   /** Whole names, or `prefix/*`, without tag and digest. */
   allowlist: readonly string[];
@@ -47,7 +49,7 @@ export function decideAccess(
   { record, wasPulledByKubelet }: { record: PulledRecord | undefined; wasPulledByKubelet: boolean },
   origins: readonly Origin[],
 ): AccessDecision {
-  if (!needsVerification(rules, repository, wasPulledByKubelet)) return { kind: 'granted' };
+  if (!rules.isOn || !needsVerification(rules, repository, wasPulledByKubelet)) return { kind: 'granted' };
   const access = record?.credentialMapping?.[repository];
   if (access === undefined) return { kind: 'pull' };
   if (access.nodePodsAccessible === true) return { kind: 'granted' };
