@@ -1,5 +1,6 @@
 /** Every kind of probe against real servers on loopback. */
 import { type Server as HttpServer, createServer } from 'node:http';
+import { type Http2SecureServer, createSecureServer } from 'node:http2';
 import { createServer as createTlsServer } from 'node:https';
 import { type AddressInfo, type Server as TcpServer, createServer as createTcpServer } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -14,12 +15,13 @@ const host = '127.0.0.1';
 const closers: Array<() => Promise<void>> = [];
 let httpPort = 0;
 let httpsPort = 0;
+let http2Port = 0;
 let silentPort = 0;
 let grpcPort = 0;
 let closedPort = 0;
 let seenHeaders: Record<string, string | string[] | undefined> = {};
 
-async function listen(server: HttpServer | TcpServer): Promise<number> {
+async function listen(server: HttpServer | Http2SecureServer | TcpServer): Promise<number> {
   await new Promise<void>((resolve) => server.listen(0, host, resolve));
   closers.push(
     () =>
@@ -45,6 +47,16 @@ beforeAll(async () => {
       request.socket.destroy();
       return;
     }
+    if (path === '/torn') {
+      response.writeHead(200, { 'Content-Length': '100' });
+      response.write('x', () => request.socket.destroy());
+      return;
+    }
+    if (path === '/large') {
+      response.end(Buffer.alloc(1024 * 1024, 'x'));
+      return;
+    }
+    if (path === '/to-tls') response.setHeader('Location', `https://${host}:${httpsPort}/`);
     if (path === '/to-ok') response.setHeader('Location', '/200');
     if (path === '/to-other') response.setHeader('Location', 'http://other.invalid/');
     if (path === '/around') response.setHeader('Location', '/around');
@@ -54,6 +66,26 @@ beforeAll(async () => {
   httpPort = await listen(http);
   const pair = await (await makeCa('nobody-knows')).issue('CN=x');
   httpsPort = await listen(createTlsServer(pair, (_request, response) => response.end('secret')));
+  const http2 = createSecureServer({ ...pair, allowHTTP1: false });
+  const sessions = new Set<{ destroy(): void }>();
+  http2.on('session', (session) => sessions.add(session));
+  http2.on('stream', (stream, headers) => {
+    seenHeaders = headers;
+    const path = headers[':path'] ?? '';
+    stream.on('error', () => {}); // a client that has seen enough
+    if (path === '/slow') return;
+    if (path === '/hangup') {
+      stream.session?.destroy();
+      return;
+    }
+    stream.respond({ ':status': Number(path.slice(1)) });
+    stream.end(Buffer.alloc(200_000, 'x'));
+  });
+  http2Port = await listen(http2);
+  closers.unshift(() => {
+    for (const session of sessions) session.destroy();
+    return Promise.resolve();
+  });
   const silent = createTcpServer((socket) => socket.on('error', () => {}));
   silentPort = await listen(silent);
   const unused = createTcpServer();
@@ -148,7 +180,7 @@ const failed = (text: string): object => ({
 const good = { result: 'success', message: undefined };
 
 describe('HTTP probes', () => {
-  it.each(['/200', '/204', '/to-ok'])('%s is good', async (path) => {
+  it.each(['/200', '/204', '/to-ok', '/to-tls', '/large'])('%s is good', async (path) => {
     expect(await probeOnce(httpGet(path))).toEqual(good);
   });
 
@@ -205,6 +237,12 @@ describe('HTTP probes', () => {
     expect(outcome.message).toMatch(/^Liveness probe errored and resulted in failure state: context deadline exceeded/);
   });
 
+  it('a body that breaks off is an error, too', async () => {
+    const outcome = await probeOnce(httpGet('/torn'));
+    expect(outcome.result).toBe('success');
+    expect(outcome.message).toBe('Liveness probe errored and resulted in failure state: unexpected EOF');
+  });
+
   it('nobody there, or a connection that is cut, is a failure', async () => {
     expect(await probeOnce({ httpGet: { port: closedPort } })).toEqual(
       failed(`Get "http://${host}:${closedPort}/": dial tcp ${host}:${closedPort}: connect: connection refused`),
@@ -214,6 +252,29 @@ describe('HTTP probes', () => {
 
   it('HTTPS takes any certificate', async () => {
     expect(await probeOnce({ httpGet: { port: httpsPort, scheme: 'HTTPS' } })).toEqual(good);
+  });
+
+  it('HTTPS of a server that speaks none is told as that', async () => {
+    expect(await probeOnce({ httpGet: { port: httpPort, scheme: 'HTTPS' } })).toEqual(
+      failed(`Get "https://${host}:${httpPort}/": http: server gave HTTP response to HTTPS client`),
+    );
+  });
+
+  it('speaks HTTP/2 over TLS with a server that chooses it', async () => {
+    const by2 = (path: string, httpHeaders: Array<{ name: string; value: string }> = []): Probe => ({
+      httpGet: { path, port: http2Port, scheme: 'HTTPS', httpHeaders },
+    });
+    const headers = { Host: 'shop', 'X-A': '1', Connection: 'close' };
+    const given = Object.entries(headers).map(([name, value]) => ({ name, value }));
+    expect(await probeOnce(by2('/200', given))).toEqual(good);
+    expect(seenHeaders).toMatchObject({ ':authority': 'shop', 'x-a': '1', 'user-agent': 'kube-probe/1.36' });
+    expect(await probeOnce(by2('/503'))).toEqual(failed('HTTP probe failed with statuscode: 503'));
+    expect(await probeOnce(by2('/hangup'))).toMatchObject({ result: 'failure', reason: 'Unhealthy' });
+    expect(await probeOnce(by2('/slow'))).toEqual(
+      failed(
+        `Get "https://${host}:${http2Port}/slow": context deadline exceeded (Client.Timeout exceeded while awaiting headers)`,
+      ),
+    );
   });
 });
 

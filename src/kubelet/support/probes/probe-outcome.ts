@@ -41,6 +41,9 @@ export function networkErrorText(err: unknown, hostPort: string): string {
       return err instanceof Error && err.message === 'socket hang up'
         ? 'EOF'
         : `read tcp ${hostPort}: connection reset by peer`;
+    case 'ERR_SSL_WRONG_VERSION_NUMBER':
+    case 'ERR_SSL_PACKET_LENGTH_TOO_LONG':
+      return 'http: server gave HTTP response to HTTPS client';
     default:
       return err instanceof Error ? err.message : String(err);
   }
