@@ -114,6 +114,37 @@ describe('ContainerLogs.read with follow', () => {
     expect((await more.next()).done).toBe(true);
   });
 
+  it('loses nothing when the log is rotated twice before the first file is read', async () => {
+    await writeFile(path, entry('one'));
+    let isRunning = true;
+    const pieces = await logsWith().read(path, { ...all, follow: true }, () => Promise.resolve(isRunning), never);
+    await rename(path, `${path}.20260101-000000`);
+    await writeFile(path, entry('two'));
+    await rename(path, `${path}.20260101-000010`);
+    await writeFile(path, entry('three'));
+    isRunning = false;
+    let text = '';
+    for await (const piece of pieces) text += piece.toString();
+    expect(text).toBe('one\ntwo\nthree\n');
+  });
+
+  it('stays with the old file while the new one is empty', async () => {
+    await writeFile(path, entry('one'));
+    let isRunning = true;
+    const pieces = await logsWith().read(path, { ...all, follow: true }, () => Promise.resolve(isRunning), never);
+    const more = pieces[Symbol.asyncIterator]();
+    expect((await more.next()).value?.toString()).toBe('one\n');
+    await rename(path, `${path}.20260101-000000`);
+    await writeFile(path, '');
+    const next = more.next();
+    await appendFile(`${path}.20260101-000000`, entry('two'));
+    expect((await next).value?.toString()).toBe('two\n');
+    await appendFile(path, entry('three'));
+    isRunning = false;
+    expect((await more.next()).value?.toString()).toBe('three\n');
+    expect((await more.next()).done).toBe(true);
+  });
+
   it('ends when its signal aborts', async () => {
     await writeFile(path, entry('one'));
     const stop = new AbortController();
@@ -152,6 +183,18 @@ describe('ContainerLogs.run', () => {
     expect(names).toEqual(['0.log', '0.log.20260101-000000.gz', '0.log.20260101-000010']);
     const packed = await readFile(join(root, 'pods', 'web', '0.log.20260101-000000.gz'));
     expect(gunzipSync(packed).toString()).toContain('firstfirst');
+  });
+
+  it('touches nothing that is no file of its own', async () => {
+    await writeFile(path, 'x'.repeat(200));
+    await mkdir(`${path}.folder.tmp`);
+    await writeFile(join(root, 'secret'), 'secret');
+    await symlink(join(root, 'secret'), `${path}.20250101-000000`);
+    const logs = logsWith({ runningContainers: () => Promise.resolve([{ id: 'c1', logPath: path }]) });
+    await logs.rotateAll(never);
+    expect(await readFile(join(root, 'secret'), 'utf8')).toBe('secret');
+    const names = (await readdir(join(root, 'pods', 'web'))).filter((name) => !/\.2026|\.20[3-9]/.test(name));
+    expect(names.sort()).toEqual(['0.log.20250101-000000', '0.log.folder.tmp']);
   });
 
   it('gives the file its name back when the runtime does not open it', async () => {

@@ -1,5 +1,5 @@
 import { constants } from 'node:fs';
-import { type FileHandle, open, realpath } from 'node:fs/promises';
+import { type FileHandle, open, readlink, realpath } from 'node:fs/promises';
 import { sep } from 'node:path';
 import { NotFoundError } from '../../../base/errors.ts';
 
@@ -19,21 +19,26 @@ export interface OpenedLog {
  */
 export async function openLogFile(path: string, root: string): Promise<OpenedLog> {
   const realPath = await logRealpath(path);
-  if (!isBelow(realPath, await logRealpath(root))) {
-    throw new Error(`Cannot open log file "${path}": it leads out of "${root}"`);
-  }
+  const realRoot = await logRealpath(root);
+  const refuse = (why: string): Error => new Error(`Cannot open log file "${path}": ${why}`);
+  if (!isBelow(realPath, realRoot)) throw refuse(`it leads out of "${root}"`);
   let file: FileHandle;
   try {
     file = await open(realPath, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   } catch (cause) {
     throw translate(path, cause);
   }
-  const { ino, size, isFile } = await file.stat().then((s) => ({ ino: s.ino, size: s.size, isFile: s.isFile() }));
-  if (!isFile) {
+  try {
+    const found = await file.stat();
+    if (!found.isFile()) throw refuse('it is not a regular file');
+    // a folder above it may have become a link since we looked: what was opened is what counts
+    const opened = await readlink(`/proc/self/fd/${file.fd}`);
+    if (!isBelow(opened, realRoot)) throw refuse(`it leads out of "${root}"`);
+    return { file, path: realPath, inode: found.ino, sizeBytes: found.size };
+  } catch (err) {
     await file.close();
-    throw new Error(`Cannot open log file "${path}": it is not a regular file`);
+    throw err;
   }
-  return { file, path: realPath, inode: ino, sizeBytes: size };
 }
 
 async function logRealpath(path: string): Promise<string> {

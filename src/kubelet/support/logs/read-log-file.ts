@@ -1,11 +1,11 @@
 import { basename, dirname } from 'node:path';
 import type { Clock } from '../../../base/clock.ts';
-import { isNotFound } from '../../../base/errors.ts';
 import type { Logger } from '../../../base/logger.ts';
 import { findTailStart } from './find-tail-start.ts';
 import { FolderWatch } from './folder-watch.ts';
 import { LineSplitter } from './line-splitter.ts';
-import { type OpenedLog, openLogFile } from './open-log-file.ts';
+import { openFollowing } from './open-following.ts';
+import type { OpenedLog } from './open-log-file.ts';
 import { type LogFormat, detectLogFormat, parseLogLine } from './parse-log-line.ts';
 import { type OutputOptions, selectLogOutput, startOfOutput } from './select-log-output.ts';
 
@@ -47,10 +47,12 @@ export async function* readLogFile(
     const block = Buffer.alloc(blockBytes);
     let at = tailLines === undefined ? 0 : await findTailStart(current.file, current.sizeBytes, tailLines);
     let hasStopped = false;
+    let isSilent = false;
     while (!signal.aborted && !lines.isDone) {
       const { bytesRead } = await current.file.read(block, 0, block.length, at);
       if (bytesRead > 0) {
         at += bytesRead;
+        isSilent = false;
         const output = lines.take(block.subarray(0, bytesRead));
         if (output.length > 0) yield output;
         continue;
@@ -75,33 +77,24 @@ export async function* readLogFile(
         watch = new FolderWatch(dirname(current.path), basename(current.path));
         continue; // what came before the watch told nobody
       }
-      next = await openIfReplaced(current, logsDirectory);
-      if (next !== undefined) continue; // once more through the old file
+      next = await openFollowing(current, logsDirectory);
+      // while the new file is empty the runtime may still write to the old one
+      if (next !== undefined && (next.sizeBytes > 0 || isSilent)) continue; // once more through the old file
+      await next?.file.close();
+      next = undefined;
       if ((await current.file.stat()).size < at) {
         at = 0; // cut off in place
         continue;
       }
       const hasChanged = await watch.wait(forcedCheckMs, clock, signal);
-      if (!hasChanged && !signal.aborted) hasStopped = !(await isRunning(signal));
+      isSilent = !hasChanged;
+      if (isSilent && !signal.aborted) hasStopped = !(await isRunning(signal));
     }
   } finally {
     watch?.close();
     await current.file.close();
     await next?.file.close();
     if (lines.skipped > 0) log.debug({ skipped: lines.skipped }, 'lines of a log that have no known form');
-  }
-}
-
-/** The file that has taken the place of `current`; undefined while there is none. */
-async function openIfReplaced(current: OpenedLog, logsDirectory: string): Promise<OpenedLog | undefined> {
-  try {
-    const found = await openLogFile(current.path, logsDirectory);
-    if (found.inode !== current.inode) return found;
-    await found.file.close();
-    return undefined;
-  } catch (err) {
-    if (isNotFound(err)) return undefined; // renamed, and not written anew yet; or removed, then the container ends
-    throw err;
   }
 }
 

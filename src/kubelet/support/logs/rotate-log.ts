@@ -39,7 +39,10 @@ export async function rotateIfLarge(
     throw new Error(`Cannot rotate log "${logPath}": it leads out of "${logsDirectory}"`);
   }
   const name = basename(logPath);
-  const beside = (await readdir(folder)).filter((other) => other.startsWith(`${name}.`));
+  // whatever else somebody has put there is not ours to touch
+  const beside = (await readdir(folder, { withFileTypes: true }))
+    .filter((other) => other.isFile() && other.name.startsWith(`${name}.`))
+    .map((other) => other.name);
   const { remove, compress } = computeRotation(beside, maxFiles);
   await places.with(signal, async () => {
     for (const other of remove) await rm(join(folder, other), { force: true });
@@ -59,10 +62,10 @@ export async function rotateIfLarge(
 
 /** Replaces a file by its gzip; an interrupted one leaves a `.tmp`, which the next rotation removes. */
 async function compressFile(path: string, signal: AbortSignal): Promise<void> {
-  const { O_RDONLY, O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
+  const { O_RDONLY, O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK } = constants;
   const target = `${path}${compressedSuffix}`;
   const unfinished = `${target}${unfinishedSuffix}`;
-  await using source = await open(path, O_RDONLY | O_NOFOLLOW);
+  await using source = await open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
   const mode = (await source.stat()).mode & 0o777;
   await using sink = await open(unfinished, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode);
   await pipeline(source.createReadStream(), createGzip(), sink.createWriteStream(), { signal });
