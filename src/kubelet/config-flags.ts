@@ -1,6 +1,6 @@
 /** The kubelet's command line, as upstream's flag library reads it: `--name=value`, `--name value`, `_` for `-`. Pure. */
 import { type Field, type FieldPath, type FieldValues, kubeletFields } from './config-fields.ts';
-import { readFlagValue } from './config-values.ts';
+import { parseDurationMs, readFlagValue } from './config-values.ts';
 
 /** Flags that have no field in the configuration file. */
 export interface KubeletFlags {
@@ -19,6 +19,7 @@ export interface KubeletFlags {
   imageCredentialProviderBinDir: string;
   /** As written: `a=b,c=d`, already split. */
   nodeLabels: Readonly<Record<string, string>>;
+  containerGarbage: { minAgeMs: number; maxPerContainer: number; maxTotal: number };
   ignoreEvictionInAllocatable: boolean;
   /** Print the version and end. */
   wantsVersion: boolean;
@@ -38,7 +39,10 @@ type OwnFlag =
   | 'cloud-provider'
   | 'image-credential-provider-config'
   | 'image-credential-provider-bin-dir'
-  | 'node-labels';
+  | 'node-labels'
+  | 'minimum-container-ttl-duration'
+  | 'maximum-dead-containers-per-container'
+  | 'maximum-dead-containers';
 
 const ownFlags: Record<OwnFlag, string> = {
   config: '',
@@ -53,6 +57,9 @@ const ownFlags: Record<OwnFlag, string> = {
   'image-credential-provider-config': '',
   'image-credential-provider-bin-dir': '',
   'node-labels': '',
+  'minimum-container-ttl-duration': '0s',
+  'maximum-dead-containers-per-container': '1',
+  'maximum-dead-containers': '-1',
 };
 
 const isOwnFlag = (name: string): name is OwnFlag => Object.hasOwn(ownFlags, name);
@@ -64,9 +71,6 @@ const refusedFlags: ReadonlyMap<string, { allowed: string; fix: string }> = new 
     'lock-file': { allowed: '', fix: 'leave it out' },
     'exit-on-lock-contention': { allowed: 'false', fix: 'leave it out' },
     vmodule: { allowed: '', fix: 'use --v for the whole process' },
-    'minimum-container-ttl-duration': { allowed: '0s', fix: 'leave it out' },
-    'maximum-dead-containers-per-container': { allowed: '1', fix: 'leave it out' },
-    'maximum-dead-containers': { allowed: '-1', fix: 'leave it out' },
     'experimental-mounter-path': { allowed: '', fix: 'leave it out' },
     'housekeeping-interval': { allowed: '10s', fix: 'leave it out' },
     'max-housekeeping-interval': { allowed: '15s', fix: 'leave it out' },
@@ -118,6 +122,7 @@ export function parseKubeletFlags(args: readonly string[]): { flags: KubeletFlag
   }
 
   const nodeLabels = readLabels(own['node-labels'], problems);
+  const containerGarbage = readGarbage(own, problems);
   const cloudProvider = own['cloud-provider'];
   if (cloudProvider !== '' && cloudProvider !== 'external') {
     problems.push(`--cloud-provider=${cloudProvider} is not supported: it must be "external" or left out`);
@@ -135,6 +140,7 @@ export function parseKubeletFlags(args: readonly string[]): { flags: KubeletFlag
     imageCredentialProviderConfig: own['image-credential-provider-config'],
     imageCredentialProviderBinDir: own['image-credential-provider-bin-dir'],
     nodeLabels,
+    containerGarbage,
     ignoreEvictionInAllocatable,
     wantsVersion,
     fields: fields as Partial<FieldValues>, // each value was read by its field's kind
@@ -160,6 +166,23 @@ function readField(name: string, text: string, fields: Record<string, unknown>, 
   else if ((kind === 'strings' || kind === 'taints') && Array.isArray(before) && Array.isArray(read.value)) {
     fields[path] = [...(before as unknown[]), ...(read.value as unknown[])];
   } else fields[path] = read.value;
+}
+
+function readGarbage(own: Record<OwnFlag, string>, problems: string[]): KubeletFlags['containerGarbage'] {
+  const count = (name: OwnFlag): number => {
+    if (!/^[+-]?\d+$/.test(own[name])) problems.push(`--${name}: ${JSON.stringify(own[name])} is not a whole number`);
+    return Number(own[name]);
+  };
+  const age = own['minimum-container-ttl-duration'];
+  const minAgeMs = parseDurationMs(age);
+  if (minAgeMs === undefined || minAgeMs < 0) {
+    problems.push(`--minimum-container-ttl-duration: ${JSON.stringify(age)} is not a duration like "1m"`);
+  }
+  return {
+    minAgeMs: minAgeMs ?? 0,
+    maxPerContainer: count('maximum-dead-containers-per-container'),
+    maxTotal: count('maximum-dead-containers'),
+  };
 }
 
 function readLabels(text: string, problems: string[]): Record<string, string> {

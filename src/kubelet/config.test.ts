@@ -329,6 +329,11 @@ describe('parseKubeletFlags', () => {
     { args: ['--pod-infra-container-image=x'], want: '--pod-infra-container-image no longer exists: leave it out' },
     { args: ['--runtime-cgroups=/x'], want: '--runtime-cgroups=/x is not supported: leave it out' },
     { args: ['--register-with-taints=a'], want: '--register-with-taints: "a" is not of the form key=value:effect' },
+    { args: ['--maximum-dead-containers=x'], want: '--maximum-dead-containers: "x" is not a whole number' },
+    {
+      args: ['--minimum-container-ttl-duration=-1m'],
+      want: '--minimum-container-ttl-duration: "-1m" is not a duration like "1m"',
+    },
     { args: ['--node-labels=a'], want: '--node-labels: "a" is not of the form key=value' },
   ])('refuses $args', ({ args, want }) => expect(parseKubeletFlags(args).problems).toEqual([want]));
 
@@ -342,11 +347,13 @@ describe('parseKubeletFlags', () => {
       '--kube-reserved=cpu=100m,memory=1Gi',
       '--cluster-dns=10.0.0.1',
       '--cluster-dns=10.0.0.2',
-      '--maximum-dead-containers=-1',
+      '--maximum-dead-containers=20',
+      '--minimum-container-ttl-duration=1m30s',
       '--root-dir=/x',
     ]);
     expect(problems).toEqual([]);
     expect(flags.rootDir).toBe('/x');
+    expect(flags.containerGarbage).toEqual({ minAgeMs: 90_000, maxPerContainer: 1, maxTotal: 20 });
     expect(flags.fields).toEqual({
       'logging.verbosity': 5,
       registerNode: true,

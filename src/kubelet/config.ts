@@ -73,6 +73,9 @@ export interface KubeletConfig {
   containerLogMaxWorkers: number;
   containerLogMonitorPeriodMs: number;
 
+  /** Ended containers: negative counts are no limit. */
+  containerGarbage: { minAgeMs: number; maxPerContainer: number; maxTotal: number };
+
   // images
   /** 0: unlimited. */
   registryPullQps: number;
@@ -306,6 +309,7 @@ function toKubeletConfig(
     containerLogMaxFiles: v.containerLogMaxFiles,
     containerLogMaxWorkers: v.containerLogMaxWorkers,
     containerLogMonitorPeriodMs: v.containerLogMonitorInterval,
+    containerGarbage: flags.containerGarbage,
     registryPullQps: v.registryPullQPS,
     registryBurst: v.registryBurst,
     serializeImagePulls: v.serializeImagePulls ?? true,

@@ -13,7 +13,7 @@ import type { Pod } from '../objects/generated/core-v1.ts';
 import type { PodStore } from './desired/pod-store.ts';
 import type { PodWorkers } from './dispatch/pod-workers.ts';
 import { collectGarbage, removeDanglingLinks, removeLogDirectories, uidsWithLogs } from './execute/collect-garbage.ts';
-import { selectGarbage } from './execute/select-garbage.ts';
+import { type GarbagePolicy, selectGarbage, selectSurplus } from './execute/select-garbage.ts';
 import type { Cri } from '../adapters/cri/cri.ts';
 import type { Observe } from './observe/observe.ts';
 import { type ObservedPod, isStaticPod, podFullName, uidOf } from './pod-model.ts';
@@ -34,6 +34,7 @@ interface HousekeepingNeed {
   isRejected(uid: string): boolean;
   /** Everything else that remembers the pod lets go of it. */
   forget(uid: string): void;
+  garbage: GarbagePolicy;
   podLogsDir: string;
   containerLogsDir: string;
   clock: Clock;
@@ -50,6 +51,8 @@ export class Housekeeping {
   #signal: AbortSignal = AbortSignal.abort();
   #diskIsDirty = true;
   #linksAreDirty = true;
+  /** Ended containers that the last look at the whole node has found too many. */
+  #surplus: ReadonlySet<string> = new Set();
   #wake: () => void = () => {};
 
   constructor(need: HousekeepingNeed) {
@@ -81,6 +84,11 @@ export class Housekeeping {
             this.#diskIsDirty = false;
             lastDiskMs = nowMs;
             this.#linksAreDirty = true;
+            this.#surplus = selectSurplus(this.#need.garbage, {
+              pods: [...this.#need.observe.list()],
+              mayRemoveAll: (uid) => this.#mayRemove(uid),
+              nowMs: clock.nowMs(),
+            });
             await this.#lookEverywhere();
           }
           if (this.#linksAreDirty) {
@@ -168,21 +176,18 @@ export class Housekeeping {
 
   /** Drops what has ended of one pod, and all of one that is gone. */
   async #collect(uid: string): Promise<void> {
-    const { observe, clock, cri, log, store, workers } = this.#need;
+    const { observe, cri, log, store, workers, podLogsDir } = this.#need;
     const signal = this.#signal;
     // a turn in progress may still need what looks like garbage; it ends with a change, or the next round comes
     if (!store.isComplete || workers.isBusy(uid) || signal.aborted) return;
     const pod = observe.get(uid);
     if (pod !== undefined) {
-      const garbage = selectGarbage({
+      const garbage = selectGarbage(this.#need.garbage, this.#surplus, {
         pods: [pod],
         mayRemoveAll: (one) => this.#mayRemove(one),
-        keepPerContainer: 1,
-        minAgeMs: 0,
-        nowMs: clock.nowMs(),
       });
       try {
-        const touched = await collectGarbage({ cri, log }, garbage, signal);
+        const touched = await collectGarbage({ cri, podLogsDir, log }, garbage, signal);
         if (touched.size > 0) await observe.inspect(uid, signal);
       } catch (err) {
         if (!signal.aborted) log.warn({ uid, reason: describeError(err) }, 'cannot look at a pod after its clean-up');

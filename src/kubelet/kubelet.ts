@@ -592,6 +592,7 @@ export async function runKubelet(
       deadlines.forget(uid);
       probes.removePod(uid);
     },
+    garbage: config.containerGarbage,
     podLogsDir: config.podLogsDir,
     containerLogsDir,
     clock,

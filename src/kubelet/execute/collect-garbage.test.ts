@@ -1,10 +1,16 @@
 import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { silentLogger } from '../../base/logger.ts';
-import { collectGarbage, removeDanglingLinks, removeLogDirectories, uidsWithLogs } from './collect-garbage.ts';
+import {
+  collectGarbage,
+  removeContainerLogs,
+  removeDanglingLinks,
+  removeLogDirectories,
+  uidsWithLogs,
+} from './collect-garbage.ts';
 
 let root: string;
 beforeEach(async () => {
@@ -33,7 +39,7 @@ describe('collectGarbage', () => {
     for (const name of ['0.log', '0.log.20260101-000000', '0.log.20250101-000000.gz', '1.log'])
       await writeFile(join(root, name), '');
     const touched = await collectGarbage(
-      { cri, log: silentLogger },
+      { cri, podLogsDir: dirname(root), log: silentLogger },
       {
         containers: [
           { uid: 'a', id: 'stuck', logPath: '', isUnknown: false },
@@ -56,6 +62,18 @@ describe('collectGarbage', () => {
     ]);
     expect([...touched]).toEqual(['b', 'd']);
     expect(await readdir(root)).toEqual(['1.log']);
+  });
+});
+
+describe('removeContainerLogs', () => {
+  it('follows no link out of the logs', async () => {
+    for (const folder of ['pods', 'elsewhere', 'pods/p']) await mkdir(join(root, folder));
+    await writeFile(join(root, 'elsewhere/0.log'), '');
+    await symlink(join(root, 'elsewhere'), join(root, 'pods/p/c'));
+    await removeContainerLogs(join(root, 'pods/p/c/0.log'), join(root, 'pods'));
+    expect(existsSync(join(root, 'elsewhere/0.log'))).toBe(true);
+    await removeContainerLogs(join(root, 'pods/p/c/0.log'), root);
+    expect(existsSync(join(root, 'elsewhere/0.log'))).toBe(false);
   });
 });
 

@@ -1,6 +1,6 @@
 /** Drops what `selectGarbage` chose, and log directories and links whose pod is gone. Failures are retried next time. */
-import { lstat, readdir, readlink, rm, stat } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { lstat, readdir, realpath, rm, stat } from 'node:fs/promises';
+import { basename, dirname, join, sep } from 'node:path';
 import type { Cri } from '../../adapters/cri/cri.ts';
 import { describeError } from '../../base/errors.ts';
 import type { Logger } from '../../base/logger.ts';
@@ -8,13 +8,15 @@ import { minimumStopSeconds } from './compute-grace.ts';
 import type { Garbage } from './select-garbage.ts';
 
 interface CollectNeed {
+  /** Below which the logs of containers lie; nothing elsewhere is removed. */
+  podLogsDir: string;
   cri: Pick<Cri, 'stopContainer' | 'removeContainer' | 'stopPodSandbox' | 'removePodSandbox'>;
   log: Logger;
 }
 
 /** Returns the uids of pods of which something was removed. */
 export async function collectGarbage(
-  { cri, log }: CollectNeed,
+  { cri, podLogsDir, log }: CollectNeed,
   garbage: Garbage,
   signal: AbortSignal,
 ): Promise<Set<string>> {
@@ -23,7 +25,7 @@ export async function collectGarbage(
     try {
       if (isUnknown) await cri.stopContainer(id, minimumStopSeconds, signal);
       await cri.removeContainer(id, signal);
-      if (logPath !== '') await removeContainerLogs(logPath);
+      if (logPath !== '') await removeContainerLogs(logPath, podLogsDir);
       touched.add(uid);
     } catch (err) {
       if (signal.aborted) return touched;
@@ -43,12 +45,26 @@ export async function collectGarbage(
   return touched;
 }
 
-/** Removes a container's log and what was rotated away from it: `0.log`, `0.log.20260102-030405.gz` … */
-export async function removeContainerLogs(logPath: string): Promise<void> {
+/**
+ * Removes a container's log and what was rotated away from it: `0.log`, `0.log.20260102-030405.gz` … A pod that can write
+ * to its log folder may have put a link in its place: what that leads to stays.
+ */
+export async function removeContainerLogs(logPath: string, podLogsDir: string): Promise<void> {
   const own = basename(logPath);
-  const names = await namesIn(dirname(logPath));
+  const folder = await realpathIfThere(dirname(logPath));
+  const root = await realpathIfThere(podLogsDir);
+  if (folder === undefined || root === undefined || !folder.startsWith(`${root}${sep}`)) return;
+  const names = await namesIn(folder);
   for (const name of names.filter((other) => other === own || other.startsWith(`${own}.`))) {
-    await rm(join(dirname(logPath), name), { force: true });
+    await rm(join(folder, name), { force: true });
+  }
+}
+
+async function realpathIfThere(path: string): Promise<string | undefined> {
+  try {
+    return await realpath(path);
+  } catch {
+    return undefined; // nothing there, so nothing to remove
   }
 }
 
@@ -76,12 +92,13 @@ export async function removeDanglingLinks(
   isRunning: (containerId: string) => boolean,
 ): Promise<void> {
   for (const name of await namesIn(containerLogsDir)) {
+    if (!name.endsWith('.log')) continue;
     const link = join(containerLogsDir, name);
     const id = /-([0-9a-f]{64})\.log$/.exec(name)?.[1];
     if (id !== undefined && isRunning(id)) continue;
     try {
       if (!(await lstat(link)).isSymbolicLink()) continue;
-      await stat(await readlink(link));
+      await stat(link);
     } catch (err) {
       if ((err as NodeJS.ErrnoException).code === 'ENOENT') await rm(link, { force: true });
     }

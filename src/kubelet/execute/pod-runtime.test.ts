@@ -333,12 +333,14 @@ describe('ending', () => {
   ])(
     'an old container goes with its logs, rotated ones too, unless they are kept: $keepLogs',
     async ({ keepLogs, left }) => {
-      for (const name of ['0.log', '0.log.20260101-000000.gz', '1.log']) await writeFile(join(root, name), '');
-      const observed = testObserved([exited('web', 0, { logPath: join(root, '0.log') })]);
+      const folder = join(root, 'pods', 'p', 'web');
+      await mkdir(folder, { recursive: true });
+      for (const name of ['0.log', '0.log.20260101-000000.gz', '1.log']) await writeFile(join(folder, name), '');
+      const observed = testObserved([exited('web', 0, { logPath: join(folder, '0.log') })]);
       const remove: PodAction = { kind: 'remove-container', containerId: 'web-0', name: 'web', keepLogs };
       await execute([remove], { observed });
       expect(calls).toEqual(['remove web-0']);
-      expect((await readdir(root)).toSorted()).toEqual(left);
+      expect((await readdir(folder)).toSorted()).toEqual(left);
     },
   );
 

@@ -239,7 +239,8 @@ class Turn {
     try {
       await this.#need.cri.removeContainer(action.containerId, signal);
       const logPath = this.#observed?.containers.find(({ id }) => id === action.containerId)?.logPath;
-      if (!action.keepLogs && logPath !== undefined && logPath !== '') await removeContainerLogs(logPath);
+      if (!action.keepLogs && logPath !== undefined && logPath !== '')
+        await removeContainerLogs(logPath, this.#need.podLogsDir);
     } catch (err) {
       // Only an old instance stays a while longer; the collector takes it.
       this.#need.log.warn(
@@ -337,8 +338,10 @@ class Turn {
       }
     }
     this.#didAnything = true;
-    const fail = (reason: string, message: string): StartFailure => {
-      events.container(pod, kind, name, 'Warning', 'Failed', `Error: ${message}`);
+    const fail = (reason: string, message: string, containerId = ''): StartFailure => {
+      // events name containers: an id would make each attempt's message a new one
+      const said = containerId === '' ? message : message.replaceAll(containerId, name);
+      events.container(pod, kind, name, 'Warning', 'Failed', `Error: ${said}`);
       return { reason, message };
     };
 
@@ -386,7 +389,7 @@ class Turn {
       await pacer.run('continue', () => phases.span(pod, `start ${name}`, run), signal);
     } catch (err) {
       signal.throwIfAborted();
-      return fail('RunContainerError', rpcDetails(err));
+      return fail('RunContainerError', rpcDetails(err), id);
     }
     events.container(pod, kind, name, 'Normal', 'Started', 'Container started');
     this.#startedIds.push(id);

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { exited, testInstance, testObserved, testSandbox } from '../../../test/fixtures/kubelet-pods.ts';
-import { selectGarbage } from './select-garbage.ts';
+import { selectGarbage, selectSurplus } from './select-garbage.ts';
 
 const nowMs = 1_000_000;
 const down = testSandbox({ isReady: false });
@@ -85,30 +85,58 @@ describe('selectGarbage', () => {
       sandboxes: [],
     },
   ])('$name', ({ pod, all, containers, sandboxes }) => {
-    const garbage = selectGarbage({ pods: [pod], mayRemoveAll: () => all, keepPerContainer: 1, minAgeMs: 0, nowMs });
+    const garbage = selectGarbage({ maxPerContainer: 1 }, new Set(), { pods: [pod], mayRemoveAll: () => all });
     expect(garbage.containers.map(({ id }) => id)).toEqual(containers);
     expect(garbage.sandboxes.map(({ id }) => id)).toEqual(sandboxes);
   });
 
-  it('leaves those alone that are too young', () => {
-    const pods = [
-      testObserved([
-        exited('web', 1, { createdAtNs: youngNs }),
-        exited('web', 1, { attempt: 1, createdAtNs: youngNs + 1n }),
-      ]),
-    ];
-    expect(
-      selectGarbage({ pods, mayRemoveAll: () => false, keepPerContainer: 0, minAgeMs: 5000, nowMs }).containers,
-    ).toEqual([]);
-    expect(
-      selectGarbage({ pods, mayRemoveAll: () => false, keepPerContainer: 0, minAgeMs: 500, nowMs }).containers,
-    ).toHaveLength(2);
+  it('keeps one exited instance whatever the policy says, and the last one while the next is about to start', () => {
+    const pods = [testObserved([...three, testInstance('web', { attempt: 3, state: 'created' })])];
+    const garbage = selectGarbage({ maxPerContainer: -1 }, new Set(), { pods, mayRemoveAll: () => false });
+    expect(garbage.containers.map(({ id }) => id)).toEqual(['web-1', 'web-0']);
   });
 
   it('says which have to be stopped first', () => {
     const pods = [testObserved([testInstance('web', { state: 'unknown', logPath: '/l/0.log' })])];
-    expect(
-      selectGarbage({ pods, mayRemoveAll: () => true, keepPerContainer: 1, minAgeMs: 0, nowMs }).containers,
-    ).toEqual([{ uid: 'uid-1', id: 'web-0', logPath: '/l/0.log', isUnknown: true }]);
+    const input = { pods, mayRemoveAll: () => false };
+    expect(selectGarbage({ maxPerContainer: 1 }, new Set(), input).containers).toEqual([]);
+    expect(selectGarbage({ maxPerContainer: 1 }, new Set(['web-0']), input).containers).toEqual([
+      { uid: 'uid-1', id: 'web-0', logPath: '/l/0.log', isUnknown: true },
+    ]);
+  });
+});
+
+describe('selectSurplus', () => {
+  const policy = { minAgeMs: 0, maxPerContainer: -1, maxTotal: -1 };
+  const run = (attempt: number, name = 'web') => exited(name, 1, { attempt });
+  const two = [testObserved([...three, run(5, 'db'), run(6, 'db')])];
+  it.each([
+    { name: 'negative counts: all stay', limits: {}, want: [] },
+    { name: 'so many per container', limits: { maxPerContainer: 2 }, want: ['web-0'] },
+    { name: 'none per container', limits: { maxPerContainer: 0 }, want: ['db-5', 'db-6', 'web-0', 'web-1', 'web-2'] },
+    { name: 'enough in all: equal shares are not made', limits: { maxTotal: 5 }, want: [] },
+    { name: 'an equal share each', limits: { maxTotal: 4 }, want: ['web-0'] },
+    { name: 'at least one each, then the oldest', limits: { maxTotal: 1 }, want: ['db-5', 'web-0', 'web-1', 'web-2'] },
+    { name: 'of pods that are gone everything', limits: {}, gone: true, want: ['db-5', 'db-6', ...ids] },
+    { name: 'what is too young stays', limits: { maxPerContainer: 0, minAgeMs: nowMs - 6500 }, want: ids },
+    {
+      name: 'what is too young does not count',
+      limits: { maxPerContainer: 1, minAgeMs: nowMs - 6500 },
+      want: ['web-0', 'web-1'],
+    },
+  ])('$name', ({ limits, gone = false, want }) => {
+    const found = selectSurplus({ ...policy, ...limits }, { pods: two, mayRemoveAll: () => gone, nowMs });
+    expect([...found].toSorted()).toEqual([...want].toSorted());
+  });
+
+  it('takes what is of unknown state, and spares what is about to start', () => {
+    const pods = [
+      testObserved([
+        testInstance('web', { state: 'unknown' }),
+        testInstance('db', { state: 'created', createdAtNs: youngNs }),
+      ]),
+    ];
+    const input = { pods, mayRemoveAll: () => false, nowMs };
+    expect([...selectSurplus({ ...policy, maxPerContainer: 0 }, input)]).toEqual(['web-0']);
   });
 });
