@@ -247,7 +247,7 @@ it('reads and judges ten thousand without a failure of its own', () => {
   const forbidden = (pod: Pod): Rejection | undefined =>
     refuseSysctls(pod, { allowedUnsafe: ['net.*'], kernelRelease: '6.1.0' });
   const unsupported = (pod: Pod): Rejection | undefined =>
-    refuseAppArmor(pod, { isAppArmorEnabled: false }) ?? refuseUnsupported(pod);
+    refuseAppArmor(pod, { isAppArmorEnabled: false }) ?? refuseUnsupported(pod, { ContainerStopSignals: false });
   const failures: string[] = [];
   let runnable = 0;
   let neighbour: Pod[] = [];
