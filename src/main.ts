@@ -21,12 +21,16 @@ const commands: Record<string, { summary: string; load: () => Promise<Command> }
     load: () => import('./commands/kube-controller-manager.ts'),
   },
   lab: { summary: 'create and delete lab clusters on this machine', load: () => import('./commands/lab.ts') },
+  why: { summary: 'tell why a pod of this node is as it is', load: () => import('./commands/why.ts') },
   doctor: { summary: 'prove that this node can run pods', load: () => import('./commands/doctor.ts') },
 };
 
+/** Known as `gantry` in the list of processes, and only by that name. */
+const tools = new Set(['lab', 'doctor', 'why']);
+
 export async function main(startedAs: string, argv: readonly string[]): Promise<number> {
   const invoked = basename(startedAs);
-  const isOwnName = invoked in commands && invoked !== 'lab';
+  const isOwnName = invoked in commands && !tools.has(invoked);
   const name = isOwnName ? invoked : argv[0];
   const args = isOwnName ? argv : argv.slice(1);
   if (name === undefined || name === 'help' || name === '--help' || name === '-h') {
@@ -44,7 +48,7 @@ export async function main(startedAs: string, argv: readonly string[]): Promise<
     return 2;
   }
   if (daemons.has(name)) restartWithDaemonFlags();
-  process.title = name === 'lab' || name === 'doctor' ? 'gantry' : name;
+  process.title = tools.has(name) ? 'gantry' : name;
   try {
     await (await command.load()).run(args);
     return Number(process.exitCode ?? 0);

@@ -1,12 +1,15 @@
 /** What `/metrics` says of the kubelet itself, under upstream's names. The library is loaded with the first scrape. */
-import { monitorEventLoopDelay } from 'node:perf_hooks';
 import type { Registry } from 'prom-client';
 import type { ObservedPod } from './pod-model.ts';
+import type { ProcessMeter } from './process-figures.ts';
 
 interface KubeletMetricsNeed {
   nodeName: string;
   /** What the runtime has. */
   pods(): readonly ObservedPod[];
+  /** How many pods wait for one step for too long. */
+  fencedPods(): number;
+  meter: Pick<ProcessMeter, 'figures' | 'resetDelay'>;
 }
 
 export class KubeletMetrics {
@@ -25,10 +28,8 @@ export class KubeletMetrics {
   async #makeRegistry(): Promise<Registry> {
     const { Registry, Gauge, collectDefaultMetrics } = await import('prom-client');
     const registry = new Registry();
-    const { nodeName, pods } = this.#need;
+    const { nodeName, pods, fencedPods, meter } = this.#need;
     collectDefaultMetrics({ register: registry });
-    const delay = monitorEventLoopDelay({ resolution: 20 });
-    delay.enable();
     const registers = [registry];
     new Gauge({
       name: 'kubelet_node_name',
@@ -64,8 +65,24 @@ export class KubeletMetrics {
       labelNames: ['quantile'],
       registers,
       collect() {
-        this.set({ quantile: '0.99' }, delay.percentile(99) / 1e9);
-        delay.reset();
+        this.set({ quantile: '0.99' }, meter.figures().eventLoopDelayP99Ms / 1000);
+        meter.resetDelay();
+      },
+    });
+    new Gauge({
+      name: 'gantry_wake_ups_per_second',
+      help: 'Turns of the event loop per second since the last look',
+      registers,
+      collect() {
+        this.set(meter.figures().wakeUpsPerSecond);
+      },
+    });
+    new Gauge({
+      name: 'gantry_fenced_pods',
+      help: 'Number of pods whose lane waits for one step for longer than such a step takes',
+      registers,
+      collect() {
+        this.set(fencedPods());
       },
     });
     return registry;

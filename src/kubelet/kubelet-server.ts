@@ -12,6 +12,8 @@ import type { PodStore } from './desired/pod-store.ts';
 import { KubeletMetrics } from './kubelet-metrics.ts';
 import type { Observe } from './observe/observe.ts';
 import { latestContainer, readySandbox, uidOf } from './pod-model.ts';
+import type { PodWhy } from './pod-why.ts';
+import type { ProcessMeter } from './process-figures.ts';
 import type { PodStatusWriter } from './report/pod-status-writer.ts';
 import { KubeletServer } from './serve/serve.ts';
 import type { ReviewAccess, ReviewToken } from './serve/serve-need.ts';
@@ -29,13 +31,16 @@ interface ServerParts {
   cri: Cri;
   logs: ContainerLogs;
   probes: Probes;
+  why: Pick<PodWhy, 'fenced'>;
+  meter: ProcessMeter;
+  startedMs: number;
   clock: Clock;
   log: Logger;
 }
 
 /** Undefined when the configuration says that there is no server. @throws when its certificates cannot be read */
 export async function makeServer(parts: ServerParts): Promise<{ run(signal: AbortSignal): Promise<void> } | undefined> {
-  const { config, api, store, statuses, observe, cri, logs, probes, clock, log } = parts;
+  const { config, api, store, statuses, observe, cri, logs, probes, why, meter, startedMs, clock, log } = parts;
   const { server: settings } = config;
   if (!settings.isEnabled) return undefined;
   const isConfigured = settings.tlsCertFile !== '' && settings.tlsPrivateKeyFile !== '';
@@ -55,7 +60,12 @@ export async function makeServer(parts: ServerParts): Promise<{ run(signal: Abor
     const status = statuses.get(uidOf(pod));
     return status === undefined ? pod : { ...pod, status };
   };
-  const metrics = new KubeletMetrics({ nodeName: config.nodeName, pods: () => [...observe.list()] });
+  const metrics = new KubeletMetrics({
+    nodeName: config.nodeName,
+    pods: () => [...observe.list()],
+    fencedPods: () => why.fenced().length,
+    meter,
+  });
   const server = new KubeletServer({
     address: settings.address,
     port: settings.port,
@@ -110,6 +120,7 @@ export async function makeServer(parts: ServerParts): Promise<{ run(signal: Abor
     ]),
     statsSummary: undefined,
     configz: () => config.upstreamObject,
+    statusz: () => ({ startedMs, nowMs: clock.nowMs(), ...meter.figures(), fencedPods: why.fenced() }),
     healthChecks: [
       { name: 'log', check: () => Promise.resolve() },
       {

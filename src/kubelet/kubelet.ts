@@ -13,7 +13,6 @@ import { aborted, runTogether } from '../base/run-together.ts';
 import type { ApiClient } from '../client/api-client.ts';
 import { EventRecorder, type EventSink } from '../client/event-recorder.ts';
 import type { Pod, Secret } from '../objects/generated/core-v1.ts';
-import { isConditionTrue } from '../objects/conditions.ts';
 import { podQos } from '../objects/qos.ts';
 import type { KubeletConfig } from './config.ts';
 import { ApiSource } from './desired/api-source.ts';
@@ -55,12 +54,13 @@ import {
   uidOf,
 } from './pod-model.ts';
 import { PodSync, type ReportOptions } from './pod-sync.ts';
+import { PodWhy } from './pod-why.ts';
+import { ProcessMeter } from './process-figures.ts';
 import { computePodStatus } from './report/compute-pod-status.ts';
 import { closePodStatus, findIllegalTransition, withDisruption } from './report/guard-pod-status.ts';
 import { NodeLease } from './report/node-lease.ts';
 import { NodeReporter } from './report/node-reporter.ts';
 import { PodStatusWriter } from './report/pod-status-writer.ts';
-import { PodTimeline } from './report/pod-timeline.ts';
 import { HealthServer } from './serve/health-server.ts';
 import { metadataField, resourceField } from './support/environment/field-path.ts';
 import { ContainerLogs } from './support/logs/logs.ts';
@@ -96,6 +96,7 @@ export async function runKubelet(
   signal: AbortSignal,
 ): Promise<void> {
   const startedMs = clock.nowMs();
+  const meter = new ProcessMeter(clock);
   const { nodeName } = config;
 
   // ---- the machine
@@ -123,7 +124,6 @@ export async function runKubelet(
   };
   const events = podEvents(sink);
   const nodeEvent = nodeEvents(sink, nodeName);
-  const timeline = new PodTimeline(clock);
 
   // ---- what the API knows
   const room = (name: string): Logger => log.child({ room: name });
@@ -131,6 +131,23 @@ export async function runKubelet(
   const readPod = (raw: unknown): Pod => door.read(raw);
   const known =
     client === undefined ? undefined : new KubeletApi({ client, nodeName, readPod, clock, log: room('api') });
+  const why: PodWhy = new PodWhy({
+    rootDir: config.rootDir,
+    store: {
+      get: (uid) => store.get(uid),
+      get isComplete() {
+        return store.isComplete;
+      },
+    },
+    workers: { state: (uid) => workers.state(uid), turn: (uid) => workers.turn(uid) },
+    status: (uid) => statuses.get(uid),
+    isRejected: (uid) => intake.isRejected(uid),
+    runtimeErrors: () => runtimeStatus.runtimeErrors(),
+    networkError: () => runtimeStatus.networkError(),
+    clock,
+    log: room('timeline'),
+  });
+  const { timeline } = why;
   const withoutApi = (what: string): never => {
     throw new NotFoundError(`Cannot read ${what}: this kubelet has no API server`);
   };
@@ -172,6 +189,7 @@ export async function runKubelet(
   const store = new PodStore({
     sources,
     onChanges: (changes) => {
+      why.podsChanged(changes);
       for (const { pod } of changes) if (isStaticPod(pod)) mirrorRunner.mark(uidOf(pod));
       intake.take(changes); // loop: what should run goes to its lane
     },
@@ -276,6 +294,7 @@ export async function runKubelet(
     clock,
     log: room('volumes'),
     event: events.pod,
+    phases: timeline,
     getPod: (uid) => store.get(uid),
     getConfigMap: (namespace, name, s) => objects.configMap(namespace, name, s),
     getSecret: (namespace, name, s) => objects.secret(namespace, name, s),
@@ -308,6 +327,15 @@ export async function runKubelet(
     onResult: ({ podUid }) => workers.mark(podUid), // loop: a probe's verdict gives the pod a turn
     event: (pod, fieldPath, { type, reason, message }) =>
       sink.record({ ...podTarget(pod), fieldPath }, type, reason, message),
+    onAttempt: ({ pod, container, kind, spec }, outcome) =>
+      why.probed({
+        pod,
+        container: container.name,
+        kind,
+        hasSucceeded: outcome.kind === 'success' || outcome.kind === 'warning',
+        text: outcome.kind === 'error' ? describeError(outcome.err) : outcome.output,
+        periodMs: (spec.periodSeconds ?? 10) * 1000,
+      }),
     kubeletStartedMs: startedMs,
     clock,
     log: room('probes'),
@@ -404,12 +432,8 @@ export async function runKubelet(
       );
       return status;
     }
-    const wasReady = isConditionTrue(statuses.get(uid)?.conditions, 'Ready');
     statuses.set(uid, status);
-    if (!wasReady && isConditionTrue(status.conditions, 'Ready')) {
-      timeline.note(pod, 'ready');
-      room('report').debug({ pod: podKey(pod), uid, spans: timeline.of(uid) }, 'pod is ready');
-    }
+    why.statusChanged(pod, old, status);
     probes.statusChanged(uid); // a container that is not ready is asked at once, not at the next tick
     return status;
   };
@@ -507,12 +531,13 @@ export async function runKubelet(
     log: room('dispatch'),
   });
   const workers: PodWorkers = new PodWorkers({
-    sync: (pod, interrupt, s) => sync.sync(pod, interrupt, s),
+    sync: async (pod, interrupt, s) => why.turnEnded(pod, await sync.sync(pod, interrupt, s)),
     terminate: (state, s) => sync.terminate(state, s),
     finish: (state, s) => sync.finish(state, s),
     graceOf: podGraceSeconds,
     resyncMs: config.syncPeriodMs,
     onFinished: (uid) => {
+      why.finished(uid);
       statuses.mark(uid); // loop: the API may let go of the pod
       housekeeping.touch();
     },
@@ -550,7 +575,7 @@ export async function runKubelet(
     onAdmitted: (pod) => timeline.note(pod, 'admitted'),
     onRejected: (pod, { reason, message }) => {
       events.pod(pod, 'Warning', reason, message);
-      timeline.note(pod, 'admitted', `${reason}: ${message}`);
+      timeline.note(pod, 'admitted', 'failed', `${reason}: ${message}`);
       statuses.set(uidOf(pod), {
         phase: 'Failed',
         reason,
@@ -591,6 +616,7 @@ export async function runKubelet(
       sync.forget(uid);
       deadlines.forget(uid);
       probes.removePod(uid);
+      why.gone(uid);
     },
     garbage: config.containerGarbage,
     podLogsDir: config.podLogsDir,
@@ -603,6 +629,7 @@ export async function runKubelet(
   await volumes.prepareRoot(signal);
   await images.open();
   await userNamespaces.load(await volumes.orphans());
+  await why.open();
   await podCgroups.ensureTree(signal);
   machine.size.hasSwapController = await machine.cgroups.hasSwapLimit(podCgroups.topPath);
   await host.setOwnOomScoreAdj(config.oomScoreAdj).catch((err: unknown) => {
@@ -617,6 +644,9 @@ export async function runKubelet(
     cri,
     logs,
     probes,
+    why,
+    meter,
+    startedMs,
     clock,
     log: room('serve'),
   });
@@ -656,6 +686,7 @@ export async function runKubelet(
     housekeeping,
     nodeReporter,
     logs,
+    why,
   ];
   const withApi =
     client === undefined
@@ -706,5 +737,6 @@ export async function runKubelet(
   } finally {
     await mirrorRunner.whenIdle();
     cri.close();
+    meter.close();
   }
 }

@@ -164,8 +164,15 @@ export interface PodEvents {
   ): void;
 }
 
+export interface PhaseOptions<T> {
+  /** Not kept when it went well in less time, ms. */
+  quietBelowMs?: number | undefined;
+  /** What went wrong although nothing was thrown. */
+  failureOf?: ((value: T) => string | undefined) | undefined;
+}
+
 /** Notes how long each phase of a pod's life took and how it ended. */
 export interface PodPhases {
-  /** Runs `work` as the phase `name` of the pod, e.g. `sandbox`, `pull web`, `start web`. */
-  span<T>(pod: Pod, name: string, work: () => Promise<T>): Promise<T>;
+  /** Runs `work` as the phase `name` of the pod: a kind, and what it is about, e.g. `sandbox`, `pull web`, `start web`. */
+  span<T>(pod: Pod, name: string, work: () => Promise<T>, options?: PhaseOptions<T>): Promise<T>;
 }

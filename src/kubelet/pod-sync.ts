@@ -79,6 +79,8 @@ interface PodSyncNeed {
   log: Logger;
 }
 
+const slowLookMs = 1000;
+
 /** A part of a turn: what it gave, or how it ends the turn. */
 type Step<T> = { value: T } | { failure: TurnOutcome };
 
@@ -121,7 +123,7 @@ export class PodSync implements PodTurns {
       if ('failure' in looked) return looked.failure;
     }
     const observed = observe.get(uid);
-    if (observed !== undefined) await this.#need.readMessages(pod, observed, signal);
+    if (observed !== undefined) await this.#readMessages(pod, observed, signal);
     if (!this.#hadTurn.has(uid)) this.#noteFailures(uid, toldFailures(pod, observed), []);
     this.#hadTurn.add(uid);
     const status = this.#report(pod, observed, false);
@@ -148,7 +150,7 @@ export class PodSync implements PodTurns {
       return looked.failure;
     }
     const after = looked.value;
-    if (after !== undefined) await this.#need.readMessages(pod, after, signal);
+    if (after !== undefined) await this.#readMessages(pod, after, signal);
     this.#report(pod, after, false);
     if (outcome.didAnything && isShortLived(pod, after)) observe.lookClosely(uid);
     if (outcome.error === undefined) return { kind: 'done' };
@@ -163,7 +165,7 @@ export class PodSync implements PodTurns {
     look: () => Promise<ObservedPod | undefined>,
   ): Promise<Step<ObservedPod | undefined>> {
     try {
-      const value = await look();
+      const value = await this.#need.phases.span(pod, 'look', look, { quietBelowMs: slowLookMs });
       this.#toLookAt.delete(uidOf(pod));
       return { value };
     } catch (err) {
@@ -172,6 +174,11 @@ export class PodSync implements PodTurns {
       this.#need.events.pod(pod, 'Warning', 'FailedSync', message);
       return { failure: { kind: 'failed', message } };
     }
+  }
+
+  #readMessages(pod: Pod, observed: ObservedPod, signal: AbortSignal): Promise<void> {
+    const read = (): Promise<void> => this.#need.readMessages(pod, observed, signal);
+    return this.#need.phases.span(pod, 'messages', read, { quietBelowMs: slowLookMs });
   }
 
   async #lookAfter(
@@ -187,17 +194,21 @@ export class PodSync implements PodTurns {
 
   /** What must be there before any container: objects, cgroup, directories, volumes. */
   async #prepare(pod: Pod, interrupt: AbortSignal): Promise<TurnOutcome | undefined> {
-    const { cgroups, objects, events } = this.#need;
+    const { cgroups, objects, events, phases } = this.#need;
     const uid = uidOf(pod);
     if (!isStaticPod(pod)) objects.register(pod);
     if (this.#hasAllVolumes(pod)) return undefined;
     // Neither needs the other: the pod waits only for the slower one.
     const [isGrouped, mounted] = await Promise.all([
-      this.#orFailure(cgroups.ensure(pod, interrupt), interrupt, (text) => {
-        const message = `unable to ensure pod container exists: ${text}`;
-        events.pod(pod, 'Warning', 'FailedCreatePodContainer', message);
-        return message;
-      }),
+      this.#orFailure(
+        phases.span(pod, 'cgroup', () => cgroups.ensure(pod, interrupt)),
+        interrupt,
+        (text) => {
+          const message = `unable to ensure pod container exists: ${text}`;
+          events.pod(pod, 'Warning', 'FailedCreatePodContainer', message);
+          return message;
+        },
+      ),
       this.#mountVolumes(pod, interrupt),
     ]);
     if ('failure' in isGrouped) return isGrouped.failure;
@@ -239,7 +250,7 @@ export class PodSync implements PodTurns {
     const { observe, runtime, probes, events, log } = this.#need;
     const uid = uidOf(pod);
     const before = observe.get(uid);
-    if (before !== undefined) await this.#need.readMessages(pod, before, signal);
+    if (before !== undefined) await this.#readMessages(pod, before, signal);
     if (!isRuntimeOnly) this.#report(pod, before, true, kill.overrideStatus);
     probes.stopLivenessAndStartup(uid);
     const looked = await this.#look(pod, signal, () => observe.inspect(uid, signal));
@@ -255,10 +266,14 @@ export class PodSync implements PodTurns {
       }
     }
     probes.removePod(uid);
-    const after = observed === undefined ? undefined : await observe.inspect(uid, signal);
+    const inspect = (): Promise<ObservedPod | undefined> => observe.inspect(uid, signal);
+    const after =
+      observed === undefined
+        ? undefined
+        : await this.#need.phases.span(pod, 'look', inspect, { quietBelowMs: slowLookMs });
     if (isRunning(after))
       return { kind: 'failed', message: `containers of pod "${podKey(pod)}" still run after they were stopped` };
-    if (after !== undefined) await this.#need.readMessages(pod, after, signal);
+    if (after !== undefined) await this.#readMessages(pod, after, signal);
     if (!isRuntimeOnly) this.#report(pod, after, true, kill.overrideStatus);
     log.debug({ pod: podKey(pod), uid }, 'pod stopped');
     return { kind: 'done' };
@@ -269,11 +284,9 @@ export class PodSync implements PodTurns {
     const uid = uidOf(pod);
     const observed = observe.get(uid);
     // For a pod that was over before this process began, this is the first look.
-    if (observed !== undefined) await this.#need.readMessages(pod, observed, signal);
-    await this.#need.phases.span(pod, 'clean up', async () => {
-      await volumes.unmount(uid, signal);
-      await cgroups.remove(uid, signal);
-    });
+    if (observed !== undefined) await this.#readMessages(pod, observed, signal);
+    await this.#need.phases.span(pod, 'unmount', () => volumes.unmount(uid, signal));
+    await this.#need.phases.span(pod, 'uncgroup', () => cgroups.remove(uid, signal));
     objects.unregister(uid);
     this.#volumes.delete(uid);
     if (!isRuntimeOnly) this.#report(pod, observe.get(uid), true, kill.overrideStatus, true);

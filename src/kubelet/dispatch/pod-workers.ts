@@ -41,10 +41,21 @@ interface PodWorkersNeed extends PodTurns {
   log: Logger;
 }
 
+/** How a lane's turns go, for those who explain it; times are of the wall clock. */
+export interface TurnInfo {
+  /** Why the latest turn did not come to its end. */
+  failure?: string;
+  /** When it is tried again after that. */
+  retryMs?: number;
+  /** When the next turn is due, whatever the reason. */
+  nextMs?: number;
+}
+
 interface Lane {
   state: PodState;
   isDirty: boolean;
   isTurning: boolean;
+  turn: TurnInfo;
   wake: () => void;
   /** Aborts what the turn in progress may let go of. */
   interrupt: AbortController;
@@ -110,6 +121,10 @@ export class PodWorkers {
     return this.#lanes.get(uid)?.state;
   }
 
+  turn(uid: string): TurnInfo {
+    return this.#lanes.get(uid)?.turn ?? {};
+  }
+
   uids(): string[] {
     return [...this.#lanes.keys()];
   }
@@ -152,6 +167,7 @@ export class PodWorkers {
       state,
       isDirty: true,
       isTurning: false,
+      turn: {},
       wake: () => {},
       interrupt: new AbortController(),
       terminated: Promise.withResolvers(),
@@ -194,6 +210,8 @@ export class PodWorkers {
       }
       const next = afterTurn(phase, outcome, resyncMs, Math.random());
       delayMs = next.delayMs;
+      const nextMs = clock.nowMs() + (delayMs ?? 0);
+      lane.turn = { nextMs, ...(outcome.kind === 'failed' ? { failure: outcome.message, retryMs: nextMs } : {}) };
       if (next.phase === 'terminating' && phase === 'sync') {
         lane.state = applyUpdate(lane.state, { pod: lane.state.pod, kill: {} }, this.#need.graceOf).state;
         continue;

@@ -99,8 +99,21 @@ export class ContainerKiller {
     const preStop = preStopOf(known?.spec, observed);
     if (preStop !== undefined && graceSeconds > 0 && observed?.state === 'running') {
       const beganMs = clock.monotonicMs();
-      await phases.span(pod, `preStop ${name}`, () =>
-        this.#preStop(pod, known?.spec ?? { name, image: '' }, kind, preStop, containerId, podIp, graceSeconds, signal),
+      await phases.span(
+        pod,
+        `preStop ${name}`,
+        () =>
+          this.#preStop(
+            pod,
+            known?.spec ?? { name, image: '' },
+            kind,
+            preStop,
+            containerId,
+            podIp,
+            graceSeconds,
+            signal,
+          ),
+        { failureOf: (failure) => failure },
       );
       restSeconds -= Math.floor((clock.monotonicMs() - beganMs) / 1000);
     }
@@ -116,7 +129,10 @@ export class ContainerKiller {
     await phases.span(pod, `stop ${name}`, () => cri.stopContainer(containerId, timeoutSeconds, signal));
   }
 
-  /** Waits for the hook at most as long as the grace period; the hook itself is not interrupted then. */
+  /**
+   * Waits for the hook at most as long as the grace period; the hook itself is not interrupted then.
+   * @returns why it failed
+   */
   async #preStop(
     pod: Pod,
     container: Container,
@@ -126,7 +142,7 @@ export class ContainerKiller {
     podIp: string,
     graceSeconds: number,
     signal: AbortSignal,
-  ): Promise<void> {
+  ): Promise<string | undefined> {
     const { cri, clock, events, log } = this.#need;
     const over = new AbortController();
     const hook = runHook(
@@ -135,12 +151,17 @@ export class ContainerKiller {
       { pod, container, containerId, podIp },
       signal,
     ).catch((err: unknown) => {
-      if (signal.aborted) return;
+      if (signal.aborted) return undefined;
       log.info({ container: container.name, reason: describeError(err) }, 'preStop hook failed');
       events.container(pod, kind, container.name, 'Warning', 'FailedPreStopHook', 'PreStopHook failed');
+      return describeError(err);
     });
-    await Promise.race([hook, clock.sleep(graceSeconds * 1000, AbortSignal.any([signal, over.signal]))]);
+    const late = clock
+      .sleep(graceSeconds * 1000, AbortSignal.any([signal, over.signal]))
+      .then(() => `it did not end within the grace period of ${graceSeconds}s`);
+    const failure = await Promise.race([hook, late]);
     over.abort();
+    return failure ?? undefined;
   }
 }
 

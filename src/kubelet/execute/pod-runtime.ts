@@ -346,8 +346,11 @@ class Turn {
     };
 
     const sandboxConfig = await this.#configOf(sandbox, signal);
-    const image = await phases.span(pod, `image ${name}`, () =>
-      this.#need.ensureImage(pod, container, sandboxConfig, this.#interrupt),
+    const image = await phases.span(
+      pod,
+      `image ${name}`,
+      () => this.#need.ensureImage(pod, container, sandboxConfig, this.#interrupt),
+      { failureOf: (outcome) => (outcome.kind === 'failed' ? `${outcome.reason}: ${outcome.message}` : undefined) },
     );
     if (image.kind === 'failed') {
       if (image.retryAtMs !== undefined) this.#retryAt(image.retryAtMs);

@@ -15,6 +15,7 @@ export type Route =
   | { kind: 'pods' }
   | { kind: 'running-pods' }
   | { kind: 'configz' }
+  | { kind: 'statusz' }
   | ({ kind: 'container-logs' | 'run' | 'exec' | 'attach' } & ContainerPath)
   | ({ kind: 'port-forward' } & Omit<ContainerPath, 'container'>);
 
@@ -61,6 +62,9 @@ export function matchRoute(method: string, path: string, registered: Registered)
     case 'configz':
       if (!registered.hasDebuggingHandlers || rest.length > 0) return { kind: 'unknown' };
       return { kind: 'route', route: { kind: 'configz' } };
+    case 'statusz':
+      if (!registered.hasDebuggingHandlers || rest.length > 0) return { kind: 'unknown' };
+      return withMethod(method, ['GET'], { kind: 'statusz' });
     case 'containerLogs':
       return rest.length === 3 ? matchContainer(method, ['GET'], 'container-logs', rest) : notFound;
     case 'run':

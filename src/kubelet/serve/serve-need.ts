@@ -68,6 +68,18 @@ export type HealthCheck = (signal: AbortSignal) => Promise<void>;
 /** A page that we have: text of the Prometheus format, or an object for JSON. */
 export type Page<T> = (signal: AbortSignal) => Promise<T>;
 
+/** What `/statusz` tells of this process. */
+export interface Statusz {
+  startedMs: number;
+  nowMs: number;
+  wakeUpsPerSecond: number;
+  cpuPercent: number;
+  residentBytes: number;
+  eventLoopDelayP99Ms: number;
+  /** Pods that wait for one step for too long. */
+  fencedPods: ReadonlyArray<{ pod: string; uid: string; step: string; ageSeconds: number; limitSeconds: number }>;
+}
+
 export interface ServeNeed {
   /** `address`, an IP; `0.0.0.0` or `::` for all. */
   address: string;
@@ -105,6 +117,7 @@ export interface ServeNeed {
   statsSummary: ((onlyCpuAndMemory: boolean, signal: AbortSignal) => Promise<unknown>) | undefined;
   /** `/configz`: the KubeletConfiguration in force, with defaults, kind and apiVersion. */
   configz(): unknown;
+  statusz(): Statusz;
   /** Beside `ping`, in this order: `log`, `syncloop`, `device-plugin`. */
   healthChecks: ReadonlyArray<{ name: string; check: HealthCheck }>;
   clock: Clock;

@@ -26,10 +26,11 @@ import { answerHealth } from './health-pages.ts';
 import { type Registered, type Route, matchRoute } from './match-route.ts';
 import { answerMetrics, answerPods, answerRunningPods, answerStatsSummary } from './pages.ts';
 import type { ServeNeed } from './serve-need.ts';
+import { answerStatusz } from './statusz-page.ts';
 import { StreamPages } from './stream-pages.ts';
 
 export { HealthServer } from './health-server.ts';
-export type { Changing, HealthCheck, KeyPair, Page, ReadLog, RunningPod, ServeNeed } from './serve-need.ts';
+export type { Changing, HealthCheck, KeyPair, Page, ReadLog, RunningPod, ServeNeed, Statusz } from './serve-need.ts';
 
 const idleMs = 90_000;
 const bodyMaxMs = 4 * 60 * 60 * 1000;
@@ -251,6 +252,7 @@ export class KubeletServer {
       pods: async (exchange) => answerPods(exchange, need.pods()),
       'running-pods': async (exchange) => answerRunningPods(exchange, await need.runningPods(exchange.signal)),
       configz: async (exchange) => answerJson(exchange, 200, JSON.stringify({ kubeletconfig: need.configz() })),
+      statusz: async (exchange) => answerStatusz(exchange, need.statusz()),
       'container-logs': (exchange, route) => answerContainerLogs(exchange, route, need),
       run: (exchange, route) => streams.run(exchange, route),
       exec: (exchange, route) => streams.exec(exchange, route),

@@ -24,7 +24,7 @@ export interface TestLabOptions {
 }
 
 const never = new AbortController().signal;
-const mainFile = fileURLToPath(new URL('../../../src/main.ts', import.meta.url));
+export const mainFile = fileURLToPath(new URL('../../../src/main.ts', import.meta.url));
 const commandTimeoutMs = 120_000;
 const outputMaxBytes = 64 * 1024 * 1024;
 let labsMade = 0;

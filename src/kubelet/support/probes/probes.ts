@@ -22,11 +22,12 @@ import {
 } from '../../pod-model.ts';
 import { type ProbeKind, type ProbeTarget, bareContainerId } from './next-probe-step.ts';
 import type { ProbeEvent } from './probe-events.ts';
+import { type ProbeOutcome } from './probe-outcome.ts';
 import { ProbeMetrics } from './probe-metrics.ts';
 import { ProbeWorker } from './probe-worker.ts';
 import type { ExecSync } from './prober-exec.ts';
 
-export type { ProbeEvent, ProbeKind };
+export type { ProbeEvent, ProbeKind, ProbeOutcome, ProbeTarget };
 
 export interface ProbeResultChange {
   podUid: string;
@@ -43,6 +44,8 @@ export interface ProbesNeed {
   onResult(change: ProbeResultChange): void;
   /** `fieldPath` names the container in the event's reference: `spec.containers{web}`. */
   event(pod: Pod, fieldPath: string, event: ProbeEvent): void;
+  /** Told of each attempt. */
+  onAttempt?(target: ProbeTarget, outcome: ProbeOutcome): void;
   /** Wall clock at the start of this process. */
   kubeletStartedMs: number;
   /** For tests; `Math.random` otherwise. */
@@ -199,7 +202,10 @@ export class Probes implements ProbeResults {
       forget: ({ kind }, containerId) => this.#results[kind].delete(containerId),
       event: ({ pod, container, isSidecar }, event) =>
         this.#need.event(pod, containerFieldPath(isSidecar ? 'sidecar' : 'regular', container.name), event),
-      onAttempt: (of, outcome, durationMs) => this.#metrics.observe(of, outcome, durationMs),
+      onAttempt: (of, outcome, durationMs) => {
+        this.#metrics.observe(of, outcome, durationMs);
+        this.#need.onAttempt?.(of, outcome);
+      },
       clock,
       log: log.child({ pod: podKey(target.pod), uid: uidOf(target.pod), container: target.container.name }),
     });

@@ -75,6 +75,7 @@ function newVolumes(overrides: Partial<ConstructorParameters<typeof Volumes>[0]>
     log: silentLogger,
     mounts,
     event: (_, type, reason, message) => events.push(`${type} ${reason} ${message}`),
+    phases: { span: (_, __, work) => work() },
     getPod: () => current,
     getConfigMap: (namespace, name) => find(configMaps, namespace, name),
     getSecret: (namespace, name) => find(secrets, namespace, name),

@@ -18,7 +18,7 @@ import type { Logger } from '../../../base/logger.ts';
 import { Semaphore } from '../../../base/semaphore.ts';
 import type { Pod, Volume } from '../../../objects/generated/core-v1.ts';
 import { memoryBytesOf, parseResources } from '../../../objects/resource-list.ts';
-import { podKey, uidOf } from '../../pod-model.ts';
+import { type PodPhases, podKey, uidOf } from '../../pod-model.ts';
 import { type PayloadSources, fetchPayload, payloadDigest } from './fetch-payload.ts';
 import { checkHostPath } from './host-path.ts';
 import { nestedMountPoints } from './nested-mounts.ts';
@@ -60,6 +60,7 @@ export interface VolumesNeed extends Omit<PayloadSources, 'getToken'> {
   clock: Clock;
   log: Logger;
   event(pod: Pod, type: 'Normal' | 'Warning', reason: string, message: string): void;
+  phases: Pick<PodPhases, 'span'>;
   /** The newest state of a pod; undefined when it is not wanted any more. */
   getPod(uid: string): Pod | undefined;
   requestToken(wish: TokenWish, signal: AbortSignal): Promise<IssuedToken>;
@@ -70,6 +71,8 @@ export interface VolumesNeed extends Omit<PayloadSources, 'getToken'> {
 
 /** A hostPath on a dead network mount never answers; its pod waits this long for it each time. */
 const hostPathDeadlineMs = 30_000;
+/** A volume that takes as long is worth a line of its own in the pod's timeline. */
+const slowVolumeMs = 500;
 /** Volumes whose files are written at one time; each holds a few descriptors open. */
 const writersMax = 16;
 /** Pods whose content is compared at one time. */
@@ -172,7 +175,9 @@ export class Volumes {
       await Promise.all(
         usedVolumes(pod).map(async (volume) => {
           try {
-            mounted.set(volume.name, await this.#setUp(pod, volume, known, signal));
+            const setUp = (): Promise<MountedVolume> => this.#setUp(pod, volume, known, signal);
+            const options = { quietBelowMs: slowVolumeMs };
+            mounted.set(volume.name, await this.#need.phases.span(pod, `volume ${volume.name}`, setUp, options));
           } catch (err) {
             failed.set(volume.name, err);
           }
