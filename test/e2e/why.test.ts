@@ -89,10 +89,8 @@ describeAsRoot('gantry why', () => {
     expect(ready.kubeletStarts).toHaveLength(1);
     expect(ready.phases).toContainEqual(expect.objectContaining({ phase: 'sandbox', outcome: 'failed' }));
     expect((await why('short')).cause).toBe(gone.cause);
-    const unknown = await lab.gantry(
-      ...['lab', 'exec', '--name', lab.name, '--node', lab.nodeName(0), '--'],
-      ...[process.execPath, mainFile, 'why', 'pod', 'default/homelses'],
-    );
+    const inNode = ['lab', 'exec', '--name', lab.name, '--node', lab.nodeName(0), '--'];
+    const unknown = await lab.gantry(...inNode, process.execPath, mainFile, 'why', 'pod', 'default/homelses');
     expect([unknown.code, unknown.stdout]).toEqual([1, expect.stringContaining('Known:  default/homeless') as string]);
     process.stdout.write(await onNode('homeless'));
     await lab.kubectl('delete', 'pod', 'homeless', 'unmounted', 'unpulled', 'crasher', '--now');
