@@ -78,7 +78,7 @@ describeAsRoot('gantry why', () => {
     }
     const text = await onNode('homeless');
     expect(text).toMatch(/^Note: {3}the kubelet does not answer \(connect (ECONNREFUSED|ENOENT)/m);
-    expect(text).toMatch(/ sandbox +failed +network \(CNI\): failed to find plugin "no-such-plugin"/);
+    expect(text).toMatch(/ sandbox +failed +network plugin "no-such-plugin": failed to find plugin "no-such-plugin"/);
     process.stdout.write(await onNode('crasher'));
 
     await install(original);

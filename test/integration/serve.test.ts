@@ -199,6 +199,37 @@ describe('pages', () => {
     await sick.end();
   });
 
+  it('statusz says what upstream says in its forms, what the process costs, and who is fenced', async () => {
+    const client = await world.clientCa.issue('CN=statusz');
+    const get = (accept?: string): ReturnType<ServeWorld['fetch']> =>
+      world.fetch('/statusz', { client, ...(accept === undefined ? {} : { headers: { accept } }) });
+    const { status, body } = await get();
+    expect(status).toBe(200);
+    expect(body).toMatch(/^\nkubelet statusz\nWarning: .*\n\nStarted: /);
+    for (const line of [
+      'Up: 1 hr 02 min 03 sec',
+      'Emulation version: v1.36.0',
+      'Wake-ups per second: 12.3',
+      'CPU: 0.50% of a core',
+      'Resident memory: 100 MiB',
+      'Event-loop delay, p99: 1.5 ms',
+      'Fenced pods: 1',
+      '  shop/web (uid-1): step "sandbox" runs for 40s, longer than 30s',
+    ]) {
+      expect(body.split('\n')).toContain(line);
+    }
+    const json = await get('application/json;v=v1beta1;g=config.k8s.io;as=Statusz');
+    expect(JSON.parse(json.body)).toMatchObject({
+      kind: 'Statusz',
+      apiVersion: 'config.k8s.io/v1beta1',
+      startTime: '2026-01-02T03:04:05Z',
+      uptimeSeconds: 3723,
+      gantry: { fencedPods: [{ pod: 'shop/web', step: 'sandbox' }] },
+    });
+    expect((await get('text/plain, */*')).status).toBe(200);
+    expect((await get('application/json')).status).toBe(406);
+  });
+
   it('debug pages may be switched off', async () => {
     const closed = await ServeWorld.start({ authorization: { mode: 'AlwaysAllow' }, hasDebuggingHandlers: false });
     const client = await closed.clientCa.issue('CN=a');
@@ -207,6 +238,7 @@ describe('pages', () => {
       body: 'Debug endpoints are disabled.\n',
     });
     expect((await closed.fetch('/configz', { client })).status).toBe(404);
+    expect((await closed.fetch('/statusz', { client })).status).toBe(404);
     expect((await closed.fetch('/pods', { client })).status).toBe(200);
     await closed.end();
   });
