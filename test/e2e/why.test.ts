@@ -79,7 +79,6 @@ describeAsRoot('gantry why', () => {
     const text = await onNode('homeless');
     expect(text).toMatch(/^Note: {3}the kubelet does not answer \(connect (ECONNREFUSED|ENOENT)/m);
     expect(text).toMatch(/ sandbox +failed +network plugin "no-such-plugin": failed to find plugin "no-such-plugin"/);
-    process.stdout.write(await onNode('crasher'));
 
     await install(original);
     await lab.start(0, 'agent');
@@ -92,7 +91,6 @@ describeAsRoot('gantry why', () => {
     const inNode = ['lab', 'exec', '--name', lab.name, '--node', lab.nodeName(0), '--'];
     const unknown = await lab.gantry(...inNode, process.execPath, mainFile, 'why', 'pod', 'default/homelses');
     expect([unknown.code, unknown.stdout]).toEqual([1, expect.stringContaining('Known:  default/homeless') as string]);
-    process.stdout.write(await onNode('homeless'));
     await lab.kubectl('delete', 'pod', 'homeless', 'unmounted', 'unpulled', 'crasher', '--now');
   });
 });
