@@ -1,16 +1,16 @@
 /** Subresources that do something to a pod: binding, eviction, ephemeral containers, resize. */
 import { rfc3339Seconds } from '../../base/clock.ts';
 import { setCondition } from '../../objects/conditions.ts';
-import type { Binding, Pod } from '../../objects/generated/core-v1.ts';
+import type { Binding, Node, Pod } from '../../objects/generated/core-v1.ts';
 import type { Eviction, PodDisruptionBudget } from '../../objects/generated/policy-v1.ts';
 import { matchesLabelSelector } from '../../objects/label-selector.ts';
-import { computePodQos } from '../../objects/qos.ts';
 import { type ApiObject, isSameMeaning } from '../resources/api-object.ts';
-import { type FieldError, forbiddenField, invalidValue } from '../resources/field-errors.ts';
+import { type FieldError, forbiddenField } from '../resources/field-errors.ts';
 import { defaultContainer } from '../resources/pod-defaults.ts';
 import type { Resource } from '../resources/resource.ts';
 import { typed } from '../resources/resource.ts';
-import { StatusError, badRequest, conflict, invalid, methodNotAllowed } from '../resources/status-error.ts';
+import { nodeResizeProblem, resizePod } from '../resources/pod-resize.ts';
+import { StatusError, badRequest, conflict, forbidden, invalid, methodNotAllowed } from '../resources/status-error.ts';
 import { decodeBody, decodeKind, fieldValidationOf, parseBody } from './decode-body.ts';
 import { applyPatch, patchKind } from '../resources/patch/apply-patch.ts';
 import { type HandlerNeed, type ResourceCall, placeOf, sendObject, writeContext } from './resource-handlers.ts';
@@ -169,8 +169,12 @@ function tooManyRequests(message: string, retryAfterSeconds?: number): StatusErr
   });
 }
 
+interface PodPartNeed extends HandlerNeed {
+  nodes: Resource;
+}
+
 /** `ephemeralcontainers` and `resize`: the pod, of which one part may change. */
-export async function handlePodPart(need: HandlerNeed, call: ResourceCall): Promise<void> {
+export async function handlePodPart(need: PodPartNeed, call: ResourceCall): Promise<void> {
   const { request, resource, exchange } = call;
   if (request.verb === 'get') {
     await sendObject(need, call, 200, await need.registry.get(resource, placeOf(call), exchange.signal));
@@ -193,7 +197,8 @@ export async function handlePodPart(need: HandlerNeed, call: ResourceCall): Prom
   } else {
     throw methodNotAllowed();
   }
-  const part = request.subresource === 'resize' ? resized : withEphemeralContainers;
+  const isResize = request.subresource === 'resize';
+  const node = isResize ? await nodeOf(need, call) : undefined;
   const updated = await need.registry.update(
     resource,
     placeOf(call),
@@ -203,8 +208,9 @@ export async function handlePodPart(need: HandlerNeed, call: ResourceCall): Prom
         const desired = typed<Pod>(wanted(old));
         const pod = structuredClone(typed<Pod>(old));
         if (desired.metadata.resourceVersion) pod.metadata.resourceVersion = desired.metadata.resourceVersion;
-        const errors = part(pod, desired);
+        const errors = isResize ? resizePod(pod, desired) : withEphemeralContainers(pod, desired);
         if (errors.length > 0) throw invalid(resource, request.name, errors);
+        if (isResize && !isSameMeaning(pod.spec, typed<Pod>(old).spec)) refuseResize(resource, pod, node);
         return { ...old, metadata: pod.metadata, spec: pod.spec };
       },
     },
@@ -251,21 +257,20 @@ function withEphemeralContainers(pod: Pod, desired: Pod): FieldError[] {
   return errors;
 }
 
-/** Changes cpu and memory of containers; the class of the pod stays. */
-function resized(pod: Pod, desired: Pod): FieldError[] {
-  const errors: FieldError[] = [];
-  const qosClass = pod.status?.qosClass ?? computePodQos(pod);
-  for (const [i, container] of pod.spec.containers.entries()) {
-    const now = desired.spec.containers.find(({ name }) => name === container.name);
-    if (now === undefined) {
-      errors.push(forbiddenField(`spec.containers[${i}]`, 'pod resize may not remove containers'));
-      continue;
-    }
-    container.resources = now.resources ?? {};
-    if (now.resizePolicy !== undefined) container.resizePolicy = now.resizePolicy;
-  }
-  if (computePodQos({ ...pod, status: {} }) !== qosClass) {
-    errors.push(invalidValue('spec', qosClass, 'Pod QOS Class may not change as a result of resizing'));
-  }
-  return errors;
+/** The node that the pod runs on; undefined before it has one, and when there is no such node. */
+async function nodeOf(need: PodPartNeed, call: ResourceCall): Promise<Node | undefined> {
+  const { signal } = call.exchange;
+  const pod = typed<Pod>(await need.registry.get(call.resource, placeOf(call), signal));
+  const name = pod.spec.nodeName ?? '';
+  if (name === '') return undefined;
+  const found = await need.registry.find(need.nodes, { namespace: '', name }, signal);
+  return found === undefined ? undefined : typed<Node>(found);
+}
+
+/** @throws {StatusError} when the pod's node can never give what is asked for */
+function refuseResize(resource: Resource, pod: Pod, node: Node | undefined): void {
+  const problem = nodeResizeProblem(pod, node);
+  if (problem === undefined) return;
+  const causes = problem.cause === undefined ? [] : [{ reason: problem.cause, message: '' }];
+  throw forbidden(resource, pod.metadata.name, problem.message, causes);
 }

@@ -258,7 +258,7 @@ export class Router {
         return handleEviction({ ...this.#need, budgets: mustFind(table, 'policy/v1', 'poddisruptionbudgets') }, call);
       case 'ephemeralcontainers':
       case 'resize':
-        return handlePodPart(this.#need, call);
+        return handlePodPart({ ...this.#need, nodes: mustFind(table, 'v1', 'nodes') }, call);
       case 'token':
         return handleTokenRequest(this.#need, call);
       case 'log':

@@ -1,5 +1,7 @@
 /** What upstream fills into pod specs and pod templates. All functions change their argument in place. */
 import { defaultPullPolicy } from '../../objects/default-pod.ts';
+import { podRequests } from '../../objects/qos.ts';
+import { formatResources } from '../../objects/resource-list.ts';
 import type {
   Container,
   EphemeralContainer,
@@ -31,14 +33,24 @@ export function defaultPodSpec(spec: PodSpec): void {
 /** Defaults that only a pod itself gets. */
 export function defaultPodOnly(spec: PodSpec): void {
   spec.enableServiceLinks ??= true;
-  for (const { resources } of [...(spec.initContainers ?? []), ...spec.containers, { resources: spec.resources }]) {
+  for (const { resources } of [...(spec.initContainers ?? []), ...spec.containers]) {
     if (resources?.limits === undefined) continue;
     resources.requests = { ...resources.limits, ...resources.requests };
   }
+  defaultPodRequests(spec);
   if (spec.hostNetwork !== true) return;
   for (const container of [...(spec.initContainers ?? []), ...spec.containers]) {
     for (const port of container.ports ?? []) port.hostPort ||= port.containerPort;
   }
+}
+
+/** A pod with limits of its own asks for what its containers ask for together, or else for its limits. */
+function defaultPodRequests(spec: PodSpec): void {
+  const { resources, ...rest } = spec;
+  if (resources?.limits === undefined) return;
+  const sums = formatResources(podRequests({ metadata: { name: '' }, spec: rest }, { withOverhead: false }));
+  const limits = Object.entries(resources.limits).map(([name, limit]) => [name, sums[name] ?? limit]);
+  resources.requests = { ...Object.fromEntries(limits), ...resources.requests };
 }
 
 export function defaultContainer(container: Container | EphemeralContainer): void {

@@ -13,6 +13,7 @@ import {
   required,
 } from './field-errors.ts';
 import { type ContainerList, validateRestartPolicy } from './restart-validation.ts';
+import { validatePodResources, validateResizePolicies } from './pod-resize.ts';
 import { labelProblems, subdomainProblems } from './validate-names.ts';
 
 export function validatePodSpec(spec: PodSpec, field: string): FieldError[] {
@@ -45,6 +46,7 @@ export function validatePodSpec(spec: PodSpec, field: string): FieldError[] {
       errors.push(...stopSignalErrors(spec, container.lifecycle?.stopSignal, `${at}.lifecycle.stopSignal`));
     }
   }
+  errors.push(...validateResizePolicies(spec, field), ...validatePodResources(spec, field));
   errors.push(...oneOf(spec.restartPolicy, `${field}.restartPolicy`, ['Always', 'OnFailure', 'Never']));
   errors.push(
     ...oneOf(spec.dnsPolicy, `${field}.dnsPolicy`, ['ClusterFirstWithHostNet', 'ClusterFirst', 'Default', 'None']),
