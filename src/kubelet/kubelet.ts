@@ -70,6 +70,7 @@ import { PodCgroups } from './support/resources/resources.ts';
 import { refuseAppArmor, refuseSysctls } from './support/security/admit-security.ts';
 import { UserNamespaces } from './support/security/user-namespaces.ts';
 import { TerminationMessages, keepEnd } from './support/termination/termination-messages.ts';
+import { makeResizes } from './kubelet-resizes.ts';
 import { Volumes } from './support/volumes/volumes.ts';
 
 export interface KubeletOptions {
@@ -300,7 +301,8 @@ export async function runKubelet(
     getSecret: (namespace, name, s) => objects.secret(namespace, name, s),
     podFields: (pod) => ({
       field: (path) => metadataField(pod, path),
-      resource: (selector) => resourceField(pod, selector, { nodeAllocatable: allocatable, usesPodLimits: false }),
+      resource: (selector) =>
+        resourceField(resizes.given(pod), selector, { nodeAllocatable: allocatable, usesPodLimits: false }),
     }),
     requestToken: async (wish, s) => known?.requestToken(wish, s) ?? withoutApi('a service account token'),
     mounts,
@@ -320,6 +322,19 @@ export async function runKubelet(
     },
     event: nodeEvent,
     log: room('resources'),
+  });
+  const { resizes, records, carryOut } = makeResizes({
+    config,
+    machine,
+    cgroupOf: (pod) => podCgroups.parentFor(pod),
+    desired: (uid) => store.get(uid),
+    refusal: (pod) => intake.refusal(pod),
+    onGiven: (pod) => workers.update({ pod }), // loop: what a pod was given goes to its lane
+    onStatusChanged: (uid) => workers.mark(uid),
+    isComplete: () => store.isComplete,
+    events,
+    clock,
+    log: room('resize'),
   });
   const probes = new Probes({
     podStatus: (uid) => statuses.get(uid),
@@ -400,8 +415,11 @@ export async function runKubelet(
     const isLate = deadlines.isPast(pod, old?.startTime) && !isTerminalPhase(old?.phase);
     if (isLate) events.pod(pod, 'Normal', deadlineExceeded.reason, deadlineExceeded.message);
     const staysDown = (container: PodContainer, exitCode: number): boolean => hasEndedForGood(pod, container, exitCode);
+    if (!isEnding) resizes.settle(pod, observed);
     const computed = computePodStatus({
       pod,
+      actualPod: resizes.actual(pod),
+      resizeConditions: isEnding ? [] : resizes.conditions(uid),
       observed,
       old,
       failures,
@@ -472,6 +490,8 @@ export async function runKubelet(
       images.ensure(pod, container, sandbox, await pullSecrets(pod, s), s),
     sandboxParts: (pod, s) => parts.sandboxParts(pod, s),
     containerParts: (pod, container, context, s) => parts.containerParts(pod, container, context, s),
+    resizePod: carryOut,
+    onStarts: (pod, container) => resizes.starts(pod, container),
     onSandboxReady: (pod, sandbox) => {
       const uid = uidOf(pod);
       report(pod, observe.noteSandbox(uid, sandbox), { failures: sync.failures(uid), isEnding: false });
@@ -504,6 +524,14 @@ export async function runKubelet(
     return found.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
   };
 
+  const weighQos = (): Promise<void> =>
+    podCgroups.updateQos(
+      store
+        .list()
+        .filter((pod) => workers.isActive(uidOf(pod)))
+        .map((pod) => resizes.given(pod)),
+    );
+
   // ---- dispatch
   const deadlines = new ActiveDeadlines({ onDue: (uid) => workers.mark(uid), clock });
   const sync: PodSync = new PodSync({
@@ -517,7 +545,7 @@ export async function runKubelet(
     cgroups: {
       ensure: async (pod, s) => {
         await podCgroups.ensure(pod, s);
-        await podCgroups.updateQos(store.list().filter((other) => workers.isActive(uidOf(other))));
+        await weighQos();
       },
       remove: async (uid, s) => {
         await podCgroups.remove(uid, s);
@@ -525,6 +553,7 @@ export async function runKubelet(
       },
     },
     probes,
+    resizes,
     events,
     phases: timeline,
     clock,
@@ -539,6 +568,7 @@ export async function runKubelet(
     onFinished: (uid) => {
       why.finished(uid);
       statuses.mark(uid); // loop: the API may let go of the pod
+      resizes.retry();
       housekeeping.touch();
     },
     clock,
@@ -572,6 +602,7 @@ export async function runKubelet(
       if (await workers.kill(pod, { isEviction: true, overrideStatus: preempted }, s)) return;
       if (!s.aborted) events.pod(pod, 'Warning', 'ExceededGracePeriod', exceededGracePeriod);
     },
+    resizes,
     onAdmitted: (pod) => timeline.note(pod, 'admitted'),
     onRejected: (pod, { reason, message }) => {
       events.pod(pod, 'Warning', reason, message);
@@ -615,6 +646,7 @@ export async function runKubelet(
       messages.forget(uid);
       sync.forget(uid);
       deadlines.forget(uid);
+      resizes.forget(uid);
       probes.removePod(uid);
       why.gone(uid);
     },
@@ -631,6 +663,7 @@ export async function runKubelet(
   await userNamespaces.load(await volumes.orphans());
   await why.open();
   await podCgroups.ensureTree(signal);
+  await Promise.all(records.map((one) => one.load()));
   machine.size.hasSwapController = await machine.cgroups.hasSwapLimit(podCgroups.topPath);
   await host.setOwnOomScoreAdj(config.oomScoreAdj).catch((err: unknown) => {
     log.warn({ reason: describeError(err) }, 'the kubelet is not protected from the out-of-memory killer');
@@ -683,6 +716,8 @@ export async function runKubelet(
     makeImageCollector({ config, cri, host, observe, nodeEvent, clock, log: room('images') }),
     objects,
     probes,
+    resizes,
+    ...records,
     housekeeping,
     nodeReporter,
     logs,
@@ -722,8 +757,6 @@ export async function runKubelet(
           ]),
       async (s) => {
         const periodMs = config.syncPeriodMs;
-        const weighQos = (): Promise<void> =>
-          podCgroups.updateQos(store.list().filter((pod) => workers.isActive(uidOf(pod))));
         await runLoop(weighQos, { periodMs, clock, log: room('resources') }, s);
       },
       async (s) => {

@@ -9,7 +9,7 @@ import type { Logger } from '../base/logger.ts';
 import type { Pod, PodStatus } from '../objects/generated/core-v1.ts';
 import type { PodState, TurnOutcome } from './dispatch/next-pod-state.ts';
 import type { PodTurns } from './dispatch/pod-workers.ts';
-import { computePodActions } from './execute/compute-pod-actions.ts';
+import { type PodResizes, computePodActions } from './execute/compute-pod-actions.ts';
 import type { MountedVolume } from './support/volumes/volumes.ts';
 import type { ExecuteOutcome, PodRuntime } from './execute/pod-runtime.ts';
 import {
@@ -73,6 +73,7 @@ interface PodSyncNeed {
     removePod(uid: string): void;
     stopLivenessAndStartup(uid: string): void;
   };
+  resizes: PodResizes;
   events: PodEvents;
   phases: PodPhases;
   clock: Clock;
@@ -139,7 +140,7 @@ export class PodSync implements PodTurns {
     probes.addPod(pod);
 
     // The interrupt ends pulls and waits; calls that would leave half a container behind go to their end.
-    const actions = computePodActions({ pod, observed: observe.get(uid), probes });
+    const actions = computePodActions({ pod, observed: observe.get(uid), probes, resizes: this.#need.resizes });
     if (actions.length === 0) return { kind: 'done' };
     this.#toLookAt.add(uid);
     const outcome = await this.#need.runtime.execute(pod, observe.get(uid), actions, interrupt, signal);

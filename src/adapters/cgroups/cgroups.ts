@@ -133,6 +133,15 @@ export class Cgroups {
     };
   }
 
+  /** CPU time per period of `cpuPeriodMicros`; undefined without a limit, or without the group. */
+  async cpuQuotaMicros(path: string): Promise<number | undefined> {
+    const folder = await this.#folderOf('cpu', path);
+    if (folder === undefined) return undefined;
+    const text = await read(join(folder, this.version === 1 ? 'cpu.cfs_quota_us' : 'cpu.max'));
+    const quota = Number(text?.split(' ')[0] ?? -1);
+    return quota > 0 ? quota : undefined; // "max" is no number
+  }
+
   /** Whether swap can be limited in this group: v2 with swap accounting. */
   async hasSwapLimit(path: string): Promise<boolean> {
     assertPath(path);

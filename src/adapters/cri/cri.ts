@@ -154,6 +154,19 @@ export class Cri {
     await ignoreNotFound(this.#call('RemovePodSandbox', { pod_sandbox_id: id }, signal));
   }
 
+  /**
+   * Tells the runtime what a pod as a whole may use from now on.
+   * @throws {UnimplementedError} where the runtime does not want to know (containerd < 2.1)
+   */
+  async updatePodSandboxResources(
+    id: string,
+    overhead: LinuxContainerResources,
+    resources: LinuxContainerResources,
+    signal: AbortSignal,
+  ): Promise<void> {
+    await this.#call('UpdatePodSandboxResources', { pod_sandbox_id: id, overhead, resources }, signal);
+  }
+
   async podSandboxStatus(id: string, signal: AbortSignal): Promise<CriSandboxStatus> {
     const r = await this.#call<{ status: PodSandboxStatus__Output | null; timestamp: string }>(
       'PodSandboxStatus',

@@ -68,6 +68,7 @@ beforeEach(() => {
       await victimEnd;
       lanes.set(uidOf(pod), { phase: 'terminated', pod, graceSeconds: 1, kill: {}, isRuntimeOnly: false });
     },
+    resizes: { given: (pod) => pod, take: () => {}, updated: () => {}, retry: () => {} },
     onAdmitted: (pod) => notes.push(`admitted ${uidOf(pod)}`),
     onRejected: (pod, rejection) => {
       notes.push(`rejected ${uidOf(pod)} ${rejection.reason}`);

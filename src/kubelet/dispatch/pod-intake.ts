@@ -31,6 +31,13 @@ interface PodIntakeNeed {
   unsupported: AdmitInput['unsupported'];
   /** Ends a pod for the sake of a critical one, and waits until nothing of it runs or its time is over. */
   preempt(victim: Pod, signal: AbortSignal): Promise<void>;
+  /** What pods were given, which may differ from what they ask for now. */
+  resizes: {
+    given(pod: Pod): Pod;
+    take(pod: Pod, isRunning: boolean): void;
+    updated(pod: Pod): void;
+    retry(): void;
+  };
   onAdmitted(pod: Pod): void;
   onRejected(pod: Pod, rejection: Rejection): void;
   /** The API's copy of a pod has changed, or its mirror has. */
@@ -76,10 +83,16 @@ export class PodIntake {
       }
     }
     if (this.#waiting.size > 0 && !this.#signal.aborted) this.#runner.mark('');
+    this.#need.resizes.retry(); // room may have been made, or asked for
+  }
+
+  /** Why the node would not take this pod beside those that are here; undefined when it would. */
+  refusal(pod: Pod): Rejection | undefined {
+    return this.#ask(pod, this.#need.node());
   }
 
   #takeOne(change: PodChange): void {
-    const { workers, onCopyChanged, onUpdated } = this.#need;
+    const { workers, resizes, onCopyChanged, onUpdated } = this.#need;
     const { pod } = change;
     const uid = uidOf(pod);
     // Whoever waits to be decided about is decided about as it is then.
@@ -92,12 +105,14 @@ export class PodIntake {
         onCopyChanged(uid);
         // One that was refused, and is to go now, has a lane only for its end.
         if (this.#rejected.has(uid) && pod.metadata.deletionTimestamp === undefined) return;
-        workers.update({ pod });
+        resizes.updated(pod);
+        workers.update({ pod: resizes.given(pod) });
         onUpdated(pod);
         return;
       case 'reconcile':
         onCopyChanged(uid);
-        if (workers.state(uid) !== undefined && isTerminalPhase(pod.status?.phase)) workers.update({ pod });
+        if (workers.state(uid) !== undefined && isTerminalPhase(pod.status?.phase))
+          workers.update({ pod: resizes.given(pod) });
         else if ((pod.spec.readinessGates ?? []).length > 0) workers.mark(uid);
         if (pod.status?.phase === 'Failed' && pod.status.reason === 'Evicted') this.#need.onEvicted(uid);
         return;
@@ -105,13 +120,13 @@ export class PodIntake {
         this.#waiting.delete(uid);
         this.#rejected.delete(uid);
         // Gone from the API, or its file is: it keeps the grace period of its spec.
-        if (workers.state(uid) !== undefined) workers.update({ pod, kill: {} });
+        if (workers.state(uid) !== undefined) workers.update({ pod: resizes.given(pod), kill: {} });
         return;
     }
   }
 
   #takeNew(pod: Pod): void {
-    const { workers, isRunning } = this.#need;
+    const { workers, isRunning, resizes } = this.#need;
     const uid = uidOf(pod);
     if (wasRejected(pod) && !isRunning(uid)) {
       this.#rejected.add(uid);
@@ -122,7 +137,8 @@ export class PodIntake {
       return;
     }
     const hasEnded = isTerminalPhase(pod.status?.phase) && !isRunning(uid);
-    workers.update({ pod, hasEnded, isNew: true });
+    if (!hasEnded) resizes.take(pod, isRunning(uid));
+    workers.update({ pod: resizes.given(pod), hasEnded, isNew: true });
   }
 
   #isToDecide(pod: Pod): boolean {
@@ -139,7 +155,8 @@ export class PodIntake {
   async #decideAll(): Promise<void> {
     const signal = this.#signal;
     for (const uid of this.#waiting) {
-      const pod = this.#newest(uid);
+      const wanted = this.#newest(uid);
+      const pod = wanted === undefined ? undefined : this.#need.resizes.given(wanted);
       if (pod !== undefined && this.#isToDecide(pod)) {
         const quick = this.#ask(pod, this.#need.node());
         const rejection = isPlain(pod, quick) ? quick : await this.#askTwice(pod, quick, signal);
@@ -148,7 +165,7 @@ export class PodIntake {
         this.#settle(uid, rejection);
       } else {
         this.#waiting.delete(uid);
-        if (pod !== undefined) this.#takeNew(pod);
+        if (wanted !== undefined) this.#takeNew(wanted);
       }
     }
   }
@@ -196,12 +213,13 @@ export class PodIntake {
   }
 
   #settle(uid: string, rejection: Rejection | undefined): void {
-    const { workers, onAdmitted, onRejected, log } = this.#need;
+    const { workers, resizes, onAdmitted, onRejected, log } = this.#need;
     const pod = this.#newest(uid);
     if (pod === undefined) return; // gone meanwhile
     if (rejection === undefined) {
       onAdmitted(pod);
-      workers.update({ pod, hasEnded: false, isNew: true });
+      resizes.take(pod, false);
+      workers.update({ pod: resizes.given(pod), hasEnded: false, isNew: true });
       return;
     }
     const { reason, message } = rejection;
@@ -216,12 +234,13 @@ export class PodIntake {
 
   /** Pods that hold resources: not refused, not finished. */
   #holders(uid: string): Pod[] {
-    return this.#need.pods().filter((other) => {
+    const holders = this.#need.pods().filter((other) => {
       const otherUid = uidOf(other);
       if (otherUid === uid || this.#rejected.has(otherUid)) return false;
       const state = this.#need.workers.state(otherUid);
       return state !== undefined && state.phase !== 'terminated' && state.phase !== 'finished';
     });
+    return holders.map((other) => this.#need.resizes.given(other));
   }
 }
 

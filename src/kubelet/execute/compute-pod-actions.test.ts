@@ -26,6 +26,8 @@ function brief(action: PodAction): string {
       return `remove ${action.containerId}`;
     case 'reset-container':
       return `reset ${action.containerId}${action.hasAsked ? ', which asked' : ''}`;
+    case 'resize-pod':
+      return 'resize';
   }
 }
 
@@ -452,5 +454,52 @@ describe('computePodActions', () => {
   it.each(rows)('$name', ({ pod, observed, liveness = {}, startup = {}, want }) => {
     const probes = { liveness: (id: string) => liveness[id], startup: (id: string) => startup[id] };
     expect(computePodActions({ pod, observed, probes }).map(brief)).toEqual(want);
+  });
+});
+
+describe('computePodActions for a pod that was given other amounts', () => {
+  const resized = (pod: Pod, observed: ObservedPod, ...restarts: string[]): string[] =>
+    computePodActions({
+      pod,
+      observed,
+      probes: { liveness: () => undefined, startup: () => undefined },
+      resizes: { isWanted: () => true, mustRestart: (_, { name }) => restarts.includes(name) },
+    }).map(brief);
+
+  it.each([
+    { name: 'sets them', pod: testPod(two), runs: ['a', 'b'], restarts: [], want: ['resize'] },
+    {
+      name: 'sets them before what is started with them, after what was ended for them',
+      pod: testPod(two),
+      runs: ['a', 'b'],
+      restarts: ['b'],
+      want: ['kill b: Container b resize requires restart', 'resize', 'start b'],
+    },
+    {
+      name: 'starts a sidecar anew, too',
+      pod: testPod(withSidecar),
+      runs: ['side', 'web'],
+      restarts: ['side'],
+      want: ['kill side: Container side resize requires restart', 'start side', 'resize'],
+    },
+    {
+      name: 'and an init container that runs',
+      pod: testPod(withInit),
+      runs: ['i1'],
+      restarts: ['i1'],
+      want: ['kill i1: Container i1 resize requires restart', 'start i1', 'resize'],
+    },
+  ])('$name', ({ pod, runs, restarts, want }) => {
+    expect(resized(pod, testObserved(runs.map((name) => testInstance(name))), ...restarts)).toEqual(want);
+  });
+
+  it('sets them before a new sandbox is made', () => {
+    expect(resized(testPod(two), testObserved([], [stopped]))).toEqual([
+      'kill-pod, sandbox changed',
+      'resize',
+      'sandbox 1',
+      'start a',
+      'start b',
+    ]);
   });
 });

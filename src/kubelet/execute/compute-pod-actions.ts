@@ -6,7 +6,7 @@
  * is inferred from the last init container that has any status, since older ones are pruned. Ephemeral containers start
  * once, whatever else happens.
  */
-import type { Pod } from '../../objects/generated/core-v1.ts';
+import type { Container, Pod } from '../../objects/generated/core-v1.ts';
 import {
   type ObservedContainer,
   type ObservedPod,
@@ -15,6 +15,7 @@ import {
   isHostNetwork,
   latestContainer,
   podContainers,
+  uidOf,
 } from '../pod-model.ts';
 import { actionsForRestartAll } from './compute-restart-all.ts';
 import { containerHash } from './container-hash.ts';
@@ -41,20 +42,34 @@ export type PodAction =
   /** Deletes an ended container from the runtime, with its logs unless they are to be kept. */
   | { kind: 'remove-container'; containerId: string; name: string; keepLogs: boolean }
   | { kind: 'create-sandbox'; attempt: number }
-  | { kind: 'start-container'; container: PodContainer };
+  | { kind: 'start-container'; container: PodContainer }
+  /** Sets the amounts that the pod was given since, in its cgroup and in its running containers. */
+  | { kind: 'resize-pod' };
 
 export interface ComputeInput {
   pod: Pod;
   observed: ObservedPod | undefined;
   probes: Pick<ProbeResults, 'liveness' | 'startup'>;
+  resizes?: PodResizes | undefined;
+}
+
+export interface PodResizes {
+  /** The pod was given other amounts, which are not all set yet. */
+  isWanted(uid: string): boolean;
+  /** The running container gets its new amounts by a new start only. */
+  mustRestart(uid: string, container: Container): boolean;
 }
 
 /** No actions: the pod is as it should be, or waits for something that runs. */
-export function computePodActions({ pod, observed, probes }: ComputeInput): PodAction[] {
+export function computePodActions({ pod, observed, probes, resizes }: ComputeInput): PodAction[] {
   if (pod.metadata.deletionTimestamp !== undefined) return [];
   const containers = podContainers(pod);
   const sandbox = decideSandbox(pod, observed);
-  if (sandbox.kind === 'create') return actionsForNewSandbox(pod, observed, containers, sandbox);
+  const resize: PodAction[] = resizes?.isWanted(uidOf(pod)) === true ? [{ kind: 'resize-pod' }] : [];
+  if (sandbox.kind === 'create') {
+    const actions = actionsForNewSandbox(pod, observed, containers, sandbox);
+    return actions.flatMap((action) => (action.kind === 'create-sandbox' ? [...resize, action] : [action]));
+  }
 
   const restartAll = actionsForRestartAll(pod, observed);
   if (restartAll !== undefined) return restartAll;
@@ -62,12 +77,13 @@ export function computePodActions({ pod, observed, probes }: ComputeInput): PodA
   const ephemeral = containers
     .filter(({ kind, spec }) => kind === 'ephemeral' && latestContainer(observed, spec.name) === undefined)
     .map(start);
-  const init = actionsForInit(pod, observed, containers, probes);
+  const init = actionsForInit(pod, observed, containers, probes, resizes);
   if (init.kind === 'failed') return [killPod(false)];
-  if (!init.isInitialized) return [...init.kills, ...pruneInit(observed, containers), ...ephemeral, ...init.starts];
+  if (!init.isInitialized)
+    return [...init.kills, ...pruneInit(observed, containers), ...ephemeral, ...init.starts, ...resize];
 
   const regular = containers.filter(({ kind }) => kind === 'regular');
-  const decisions = regular.map((container) => decideRegular(pod, container, observed, probes));
+  const decisions = regular.map((container) => decideRegular(pod, container, observed, probes, resizes));
   if (decisions.every((decision) => decision.kind === 'done' || decision.kind === 'kill')) return [killPod(false)];
   return [
     ...init.kills,
@@ -75,6 +91,7 @@ export function computePodActions({ pod, observed, probes }: ComputeInput): PodA
     ...pruneInit(observed, containers),
     ...ephemeral,
     ...init.starts,
+    ...resize,
     ...regular.filter((_, i) => decisions[i]?.kind === 'start' || decisions[i]?.kind === 'replace').map(start),
   ];
 }
@@ -150,6 +167,7 @@ function actionsForInit(
   observed: ObservedPod | undefined,
   containers: readonly PodContainer[],
   probes: ComputeInput['probes'],
+  resizes: PodResizes | undefined,
 ): InitActions {
   const inits = containers.filter(({ kind }) => kind === 'init' || kind === 'sidecar');
   const kills: PodAction[] = [];
@@ -169,7 +187,7 @@ function actionsForInit(
         if (wasInitialized) starts.add(i);
         continue;
       }
-      const sidecar = decideSidecar(init, latest, probes);
+      const sidecar = decideSidecar(pod, init, latest, probes, resizes);
       if (sidecar.kill !== undefined) kills.push(sidecar.kill);
       if (sidecar.isToStart) starts.add(i);
       if (!decided) {
@@ -183,7 +201,13 @@ function actionsForInit(
     }
     if (latest === undefined || decided) continue;
     decided = true;
-    if (latest.state === 'running') continue;
+    if (latest.state === 'running') {
+      if (resizes?.mustRestart(uidOf(pod), init.spec) === true) {
+        kills.push(killForResize(latest));
+        starts.add(i);
+      }
+      continue;
+    }
     if (latest.state === 'exited' && latest.exitCode === 0 && latest.reason !== 'OOMKilled') {
       if (i === inits.length - 1) isInitialized = true;
       else starts.add(i + 1);
@@ -215,9 +239,11 @@ function hasRegularBegun(containers: readonly PodContainer[], observed: Observed
 }
 
 function decideSidecar(
+  pod: Pod,
   init: PodContainer,
   latest: ObservedContainer,
   probes: ComputeInput['probes'],
+  resizes: PodResizes | undefined,
 ): { kill?: PodAction; isToStart: boolean; isStarted: boolean } {
   const kill = (message: string, cause: KillCause): PodAction => ({
     kind: 'kill-container',
@@ -252,6 +278,9 @@ function decideSidecar(
   if (probes.liveness(latest.id) === 'failure') {
     return { kill: kill(`Init container ${name} failed liveness probe`, 'liveness'), isToStart: true, isStarted: true };
   }
+  if (resizes?.mustRestart(uidOf(pod), init.spec) === true) {
+    return { kill: killForResize(latest), isToStart: true, isStarted: true };
+  }
   return { isToStart: false, isStarted: true };
 }
 
@@ -280,6 +309,7 @@ function decideRegular(
   container: PodContainer,
   observed: ObservedPod | undefined,
   probes: ComputeInput['probes'],
+  resizes: PodResizes | undefined,
 ): RegularDecision {
   const { name } = container.spec;
   const latest = latestContainer(observed, name);
@@ -309,7 +339,10 @@ function decideRegular(
       : probes.startup(latest.id) === 'failure'
         ? 'startup'
         : undefined;
-  if (failed === undefined) return { kind: 'keep' };
+  if (failed === undefined) {
+    const mustRestart = resizes?.mustRestart(uidOf(pod), container.spec) === true;
+    return mustRestart ? { kind: 'replace', kill: killForResize(latest) } : { kind: 'keep' };
+  }
   const restarts = mayRestartAfterKill(pod, container);
   return {
     kind: restarts ? 'replace' : 'kill',
@@ -323,6 +356,14 @@ function hashDiffers({ spec }: PodContainer, latest: ObservedContainer): boolean
   const hash = latest.annotations[hashLabel];
   return hash !== undefined && hash !== containerHash(spec);
 }
+
+const killForResize = ({ id, name }: ObservedContainer): PodAction => ({
+  kind: 'kill-container',
+  containerId: id,
+  name,
+  message: `Container ${name} resize requires restart`,
+  cause: 'other',
+});
 
 const killUnknown = (latest: ObservedContainer, message: string): PodAction => ({
   kind: 'kill-container',

@@ -100,6 +100,8 @@ beforeEach(async () => {
         cleanup: () => Promise.resolve(void calls.push(`cleanup ${spec.name}`)),
       });
     },
+    resizePod: () => say('resize-pod'),
+    onStarts: () => Promise.resolve(),
     onSandboxReady: (_, { id }) => calls.push(`ready ${id}`),
     pacer: { run: (_stage, work) => work() },
     crashBackoff: new CrashBackoff(clock, 300_000),

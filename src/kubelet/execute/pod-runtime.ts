@@ -11,7 +11,7 @@ import type { Clock } from '../../base/clock.ts';
 import { describeError } from '../../base/errors.ts';
 import { rpcDetails, rpcText } from '../../base/grpc.ts';
 import type { Logger } from '../../base/logger.ts';
-import type { Pod } from '../../objects/generated/core-v1.ts';
+import type { Container, Pod } from '../../objects/generated/core-v1.ts';
 import {
   type ObservedPod,
   type PodContainer,
@@ -59,6 +59,10 @@ export interface PodRuntimeNeed {
     context: { image: CriImage; podIps: readonly string[]; observed: ObservedPod | undefined },
     signal: AbortSignal,
   ): Promise<ContainerParts>;
+  /** Gives the pod's cgroup and running containers the amounts that the pod was given. */
+  resizePod(pod: Pod, observed: ObservedPod | undefined, signal: AbortSignal): Promise<void>;
+  /** A container is about to start with the amounts of its spec. */
+  onStarts(pod: Pod, container: Container): Promise<void>;
   /** Told at once when a pod's sandbox is up, before images are pulled. */
   onSandboxReady(pod: Pod, sandbox: CriSandboxStatus): void;
   /** Whose turn it is at the runtime, when many pods start at once. */
@@ -204,6 +208,19 @@ class Turn {
         return await this.#createSandbox(action.attempt, signal);
       case 'start-container':
         return await this.#startContainer(action.container, signal);
+      case 'resize-pod':
+        return await this.#resizePod(signal);
+    }
+  }
+
+  async #resizePod(signal: AbortSignal): Promise<void> {
+    this.#didAnything = true;
+    this.#didMore = true;
+    try {
+      await this.#need.resizePod(this.#pod, this.#observed, signal);
+    } catch (err) {
+      signal.throwIfAborted();
+      this.#note(err); // containers go on with what they have, and others may start
     }
   }
 
@@ -388,6 +405,7 @@ class Turn {
     events.container(pod, kind, name, 'Normal', 'Created', 'Container created');
 
     try {
+      await this.#need.onStarts(pod, spec);
       const run = (): Promise<void> => cri.startContainer(id, signal);
       await pacer.run('continue', () => phases.span(pod, `start ${name}`, run), signal);
     } catch (err) {

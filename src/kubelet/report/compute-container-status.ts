@@ -1,5 +1,6 @@
 /** A container's status from what the runtime has, what the API had, and why it could not be started. Pure. */
 import type { ContainerState, ContainerStatus, Pod, ResourceRequirements } from '../../objects/generated/core-v1.ts';
+import { containerResourcesStatus } from './compute-resources-status.ts';
 import { rfc3339Seconds } from '../../base/clock.ts';
 import {
   type ObservedContainer,
@@ -27,6 +28,8 @@ export interface ContainerStatusInput {
   hasStopSignals: boolean;
   /** Text of an ended container's message, by container id. */
   terminationMessage(containerId: string): string | undefined;
+  /** What a container was started or last updated with. */
+  actuated(container: string): ResourceRequirements | undefined;
 }
 
 export function computeContainerStatus(input: ContainerStatusInput): ContainerStatus {
@@ -62,7 +65,7 @@ export function computeContainerStatus(input: ContainerStatusInput): ContainerSt
     started: false,
     state,
     lastState,
-    ...resourcesOf(container),
+    ...containerResourcesStatus(container, latest, input.actuated(name)),
     ...(input.hasStopSignals && latest.stopSignal !== undefined ? { stopSignal: latest.stopSignal } : {}),
     ...(latest.user === undefined
       ? {}
@@ -102,7 +105,7 @@ function statusWithoutInstance(input: ContainerStatusInput): ContainerStatus {
     started: false,
     state: {},
     lastState: old?.lastState ?? {},
-    ...resourcesOf(container),
+    ...containerResourcesStatus(container, undefined, undefined),
     ...volumeMountsOf(input),
   };
   if (container.kind === 'init' && hasRegularBegun) {
@@ -193,19 +196,6 @@ const timeOf = (ns: bigint): string => rfc3339Seconds(Number(ns / 1_000_000n));
 export function restartCountOf({ annotations, attempt }: Pick<ObservedContainer, 'annotations' | 'attempt'>): number {
   const count = Number(annotations['io.kubernetes.container.restartCount']);
   return Number.isInteger(count) ? count : attempt;
-}
-
-/** What the pod was given: requests and limits as the spec has them. */
-function resourcesOf({ kind, spec }: PodContainer): {
-  allocatedResources?: Record<string, string>;
-  resources?: ResourceRequirements;
-} {
-  if (kind === 'ephemeral') return {};
-  const { requests, limits } = spec.resources ?? {};
-  return {
-    ...(requests === undefined || Object.keys(requests).length === 0 ? {} : { allocatedResources: requests }),
-    resources: { ...(limits === undefined ? {} : { limits }), ...(requests === undefined ? {} : { requests }) },
-  };
 }
 
 function volumeMountsOf({

@@ -40,6 +40,8 @@ function statusOf(more: Partial<PodStatusInput>): PodStatus {
     hostIps: ['192.0.2.1'],
     runtimeName: 'containerd',
     terminationMessage: () => undefined,
+    actualPod: pod,
+    resizeConditions: [],
     nowMs,
     ...more,
   });

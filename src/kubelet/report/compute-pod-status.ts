@@ -17,6 +17,7 @@ import {
   podContainers,
 } from '../pod-model.ts';
 import { computeContainerStatus } from './compute-container-status.ts';
+import { podResourcesStatus } from './compute-resources-status.ts';
 
 export interface PodStatusInput {
   pod: Pod;
@@ -47,6 +48,10 @@ export interface PodStatusInput {
   hostIps: readonly string[];
   runtimeName: string;
   terminationMessage(containerId: string): string | undefined;
+  /** The pod with what its containers were started or last updated with. */
+  actualPod: Pod;
+  /** PodResizePending and PodResizeInProgress, as they are now. */
+  resizeConditions: readonly PodCondition[];
   nowMs: number;
 }
 
@@ -57,11 +62,13 @@ export function computePodStatus(input: PodStatusInput): PodStatus {
   const hasRegularBegun = containers.some(
     ({ kind, spec }) => kind === 'regular' && latestContainer(observed, spec.name) !== undefined,
   );
+  const actual = new Map(podContainers(input.actualPod).map(({ spec }) => [spec.name, spec.resources]));
   const statusOf = (container: PodContainer): ContainerStatus => {
     const before = oldStatus(old, container);
     const status = computeContainerStatus({
       ...input,
       container,
+      actuated: (name) => actual.get(name),
       old: before,
       hasInitContainers,
       hasRegularBegun,
@@ -97,6 +104,7 @@ export function computePodStatus(input: PodStatusInput): PodStatus {
     ...(podIps[0] === undefined ? {} : { podIP: podIps[0], podIPs: podIps.map((ip) => ({ ip })) }),
     ...(initStatuses.length === 0 ? {} : { initContainerStatuses: initStatuses }),
     containerStatuses: regularStatuses,
+    ...podResourcesStatus(pod, input.actualPod),
     ...(ephemeralStatuses.length === 0 ? {} : { ephemeralContainerStatuses: ephemeralStatuses }),
   };
 }
@@ -225,6 +233,8 @@ function computePhase(
 
 /** Conditions of these types are ours; all others are kept as they are. */
 const ownTypes = new Set([
+  'PodResizePending',
+  'PodResizeInProgress',
   'PodReadyToStartContainers',
   'Initialized',
   'Ready',
@@ -280,7 +290,14 @@ function computeConditions(
       ...observedGeneration,
     };
   });
-  return [...foreign, ...own];
+  // Ahead of ours come the resize conditions, and only DisruptionTarget stands between.
+  const isLate = ({ type }: PodCondition): boolean => type === 'DisruptionTarget';
+  return [
+    ...foreign.filter((one) => !isLate(one)),
+    ...input.resizeConditions,
+    ...foreign.filter((one) => isLate(one)),
+    ...own,
+  ];
 }
 
 /** Containers that are started over in their sandbox do not make the pod uninitialised. */
