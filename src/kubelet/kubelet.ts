@@ -668,6 +668,11 @@ export async function runKubelet(
   await host.setOwnOomScoreAdj(config.oomScoreAdj).catch((err: unknown) => {
     log.warn({ reason: describeError(err) }, 'the kubelet is not protected from the out-of-memory killer');
   });
+  machine.size.oomScoreFloor = await host.oomScoreFloor();
+  if (machine.size.oomScoreFloor !== undefined) {
+    const lowest = machine.size.oomScoreFloor;
+    log.warn({ lowest }, 'without CAP_SYS_RESOURCE containers get no lower oom_score_adj than this');
+  }
   const server = await makeServer({
     config,
     api: client,

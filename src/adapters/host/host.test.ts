@@ -99,6 +99,15 @@ describe('Host on this machine', () => {
     await expect(host().setOwnOomScoreAdj(-999)).rejects.toThrow(/CAP_SYS_RESOURCE/);
   });
 
+  it.each([
+    { name: 'with CAP_SYS_RESOURCE there is none', capabilities: '000001ffffffffff', want: undefined },
+    { name: 'without, what the process has itself', capabilities: '00000000feffffff', want: 100 },
+  ])('tells the lowest score that others can get: $name', async ({ capabilities, want }) => {
+    await put('proc/self/status', `Name:\tnode\nCapEff:\t${capabilities}\n`);
+    await put('proc/self/oom_score_adj', '100\n');
+    expect(await host().oomScoreFloor()).toBe(want);
+  });
+
   it('answers a name that is an address without asking', async () => {
     expect(await host().lookup('10.0.0.1')).toEqual(['10.0.0.1']);
   });

@@ -66,6 +66,9 @@ export interface HostRoots {
 
 const systemRoots: HostRoots = { proc: '/proc', sys: '/sys', etc: '/etc', usrLib: '/usr/lib', varLib: '/var/lib' };
 
+/** CAP_SYS_RESOURCE in the kernel's bit sets. */
+const sysResource = 1n << 24n;
+
 export class Host {
   readonly #roots: HostRoots;
 
@@ -173,6 +176,17 @@ export class Host {
     } catch (cause) {
       throw new Error(`Cannot write "${value}" to "${file}": lowering it needs CAP_SYS_RESOURCE`, { cause });
     }
+  }
+
+  /**
+   * The lowest `oom_score_adj` that processes of this machine's owner may get: this process's own, where it lacks
+   * CAP_SYS_RESOURCE; undefined where there is no such bound.
+   */
+  async oomScoreFloor(): Promise<number | undefined> {
+    const status = await textOf(join(this.#roots.proc, 'self/status'));
+    const capabilities = BigInt(`0x${/^CapEff:\s*([0-9a-f]+)$/m.exec(status)?.[1] ?? '0'}`);
+    if ((capabilities & sysResource) !== 0n) return undefined;
+    return Number(await textOf(join(this.#roots.proc, 'self/oom_score_adj'))) || 0;
   }
 
   async #cpuCount(): Promise<number> {

@@ -23,6 +23,8 @@ export interface NodeMachine {
   hasSwapController: boolean;
   /** Supported huge page sizes in bytes. */
   hugepageSizes: readonly number[];
+  /** Scores below this cannot be given on this machine: runtimes fail to start containers with them. */
+  oomScoreFloor?: number | undefined;
 }
 
 export interface ResourceOptions {
@@ -54,7 +56,7 @@ export function computeContainerResources(
       memoryBytesOf(limits),
       options,
     ),
-    oom_score_adj: computeOomScoreAdj(pod, container, node.memoryBytes),
+    oom_score_adj: Math.max(computeOomScoreAdj(pod, container, node.memoryBytes), node.oomScoreFloor ?? -Infinity),
     hugepage_limits: hugepageLimits(limits, node.hugepageSizes),
     ...(Object.keys(unified).length === 0 ? {} : { unified }),
   };

@@ -152,6 +152,17 @@ describe('computeOomScoreAdj', () => {
     { name: 'an eighth', subject: ask('1Gi'), want: 875 },
   ])('$name: $want', ({ subject, want }) => expect(computeOomScoreAdj(pod(subject), subject, 8 * gi)).toBe(want));
 
+  it.each([
+    { name: 'a Guaranteed pod', resources: equal, floor: 0, want: 0 },
+    { name: 'a Guaranteed pod where all can be given', resources: equal, floor: undefined, want: -997 },
+    { name: 'a Burstable pod', resources: small, floor: 0, want: 875 },
+    { name: 'a Burstable pod below a high floor', resources: small, floor: 900, want: 900 },
+  ])('gives $name no score that the machine refuses', ({ resources, floor, want }) => {
+    const subject = container(resources);
+    const node = { ...v1, oomScoreFloor: floor };
+    expect(computeContainerResources(pod(subject), subject, node, options).oom_score_adj).toBe(want);
+  });
+
   it('saves what the node cannot live without', () => {
     const subject = container();
     const critical = pod(subject, { priority: 2_000_001_000, priorityClassName: 'system-node-critical' });
