@@ -119,6 +119,7 @@ export function configProblems(v: FieldValues): string[] {
   problems.push(
     ...verificationProblems(v.imagePullCredentialsVerificationPolicy, v.preloadedImagesVerificationAllowlist),
     ...enforceProblems(v.enforceNodeAllocatable),
+    ...reservedGroupProblems(v),
   );
   for (const [name, list] of [
     ['kubeReserved', v.kubeReserved],
@@ -134,9 +135,8 @@ export function configProblems(v: FieldValues): string[] {
 function enforceProblems(keys: readonly string[]): string[] {
   const problems: string[] = [];
   for (const key of keys) {
-    if (/^(kube|system)-reserved(-compressible)?$/.test(key)) {
-      problems.push(`enforceNodeAllocatable: "${key}" is not supported: leave "pods" or "none"`);
-    } else if (key !== 'pods' && key !== 'none' && key !== '') {
+    const isReserved = /^(kube|system)-reserved(-compressible)?$/.test(key);
+    if (!isReserved && key !== 'pods' && key !== 'none' && key !== '') {
       problems.push(
         `option "${key}" specified for enforceNodeAllocatable (--enforce-node-allocatable). Valid options are "pods", "system-reserved", "kube-reserved", or "none"`,
       );
@@ -148,6 +148,26 @@ function enforceProblems(keys: readonly string[]): string[] {
     );
   }
   return problems;
+}
+
+/** What is reserved can be enforced only on groups that have a name. */
+function reservedGroupProblems(v: FieldValues): string[] {
+  const enforce = 'enforceNodeAllocatable (--enforce-node-allocatable)';
+  return (['system', 'kube'] as const).flatMap((what) => {
+    const [all, compressible] = [`${what}-reserved`, `${what}-reserved-compressible`];
+    const asked = v.enforceNodeAllocatable.filter((key) => key === all || key === compressible);
+    const group = v[`${what}ReservedCgroup`];
+    const field = `${what}ReservedCgroup (--${what}-reserved-cgroup)`;
+    return [
+      ...(asked.length > 0 && group === ''
+        ? [`${field} must be specified when "${all}" or "${compressible}" included in ${enforce}`]
+        : []),
+      ...(new Set(asked).size > 1 ? [`${enforce} may not contain both "${all}" and "${compressible}"`] : []),
+      ...(group === '' || (isAbsolute(group) && normalize(group) === group)
+        ? []
+        : [`${field} "${group}" must be an absolute, clean path`]),
+    ];
+  });
 }
 
 const reservable = ['cpu', 'memory', 'ephemeral-storage', 'pid'];

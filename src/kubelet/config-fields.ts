@@ -188,8 +188,8 @@ export const kubeletFields = {
   systemReserved: field('stringMap', {}, 'honoured', { flag: 'system-reserved' }),
   kubeReserved: field('stringMap', {}, 'honoured', { flag: 'kube-reserved' }),
   reservedSystemCPUs: field('string', '', notYet('set systemReserved.cpu instead'), { flag: 'reserved-cpus' }),
-  systemReservedCgroup: field('string', '', leaveOut, { flag: 'system-reserved-cgroup' }),
-  kubeReservedCgroup: field('string', '', leaveOut, { flag: 'kube-reserved-cgroup' }),
+  systemReservedCgroup: field('string', '', 'honoured', { flag: 'system-reserved-cgroup' }),
+  kubeReservedCgroup: field('string', '', 'honoured', { flag: 'kube-reserved-cgroup' }),
   enforceNodeAllocatable: field('strings', ['pods'], 'honoured', { flag: 'enforce-node-allocatable' }),
   allowedUnsafeSysctls: field('strings', [], 'honoured', { flag: 'allowed-unsafe-sysctls' }),
   volumePluginDir: field(

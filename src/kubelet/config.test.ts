@@ -266,8 +266,13 @@ describe('loadKubeletConfig', () => {
     { yaml: 'enforceNodeAllocatable: [pods, bananas]\n', want: expect.stringContaining('option "bananas"') },
     {
       yaml: 'enforceNodeAllocatable: [pods, kube-reserved]\n',
-      want: expect.stringContaining('"kube-reserved" is not supported'),
+      want: 'kubeReservedCgroup (--kube-reserved-cgroup) must be specified when "kube-reserved" or "kube-reserved-compressible" included in enforceNodeAllocatable (--enforce-node-allocatable)',
     },
+    {
+      yaml: 'enforceNodeAllocatable: [system-reserved, system-reserved-compressible]\nsystemReservedCgroup: /system\n',
+      want: expect.stringContaining('may not contain both "system-reserved" and "system-reserved-compressible"'),
+    },
+    { yaml: 'kubeReservedCgroup: ../kube\n', want: expect.stringContaining('must be an absolute, clean path') },
     { yaml: 'kubeReserved: {pods: "3"}\n', want: 'kubeReserved value failed to parse: cannot reserve "pods" resource' },
     { yaml: 'systemReserved: {cpu: -1}\n', want: expect.stringContaining('systemReserved') },
     {

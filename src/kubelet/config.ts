@@ -131,6 +131,8 @@ export interface KubeletConfig {
   podPidsLimit: number;
   kubeReserved: Readonly<Record<string, string>>;
   systemReserved: Readonly<Record<string, string>>;
+  kubeReservedCgroup: string;
+  systemReservedCgroup: string;
   /** Signal → quantity or percentage. */
   evictionHard: Readonly<Record<string, string>>;
   enforceNodeAllocatable: readonly string[];
@@ -356,6 +358,8 @@ function toKubeletConfig(
     podPidsLimit: v.podPidsLimit,
     kubeReserved: v.kubeReserved,
     systemReserved: v.systemReserved,
+    kubeReservedCgroup: v.kubeReservedCgroup,
+    systemReservedCgroup: v.systemReservedCgroup,
     evictionHard: v.evictionHard ?? {},
     enforceNodeAllocatable: v.enforceNodeAllocatable,
     ignoreEvictionInAllocatable: flags.ignoreEvictionInAllocatable,

@@ -66,6 +66,7 @@ import { metadataField, resourceField } from './support/environment/field-path.t
 import { ContainerLogs } from './support/logs/logs.ts';
 import { WatchedObjects } from './support/objects/watched-objects.ts';
 import { Probes } from './support/probes/probes.ts';
+import { enforceReserved } from './support/resources/reserved-cgroups.ts';
 import { PodCgroups } from './support/resources/resources.ts';
 import { refuseAppArmor, refuseSysctls } from './support/security/admit-security.ts';
 import { UserNamespaces } from './support/security/user-namespaces.ts';
@@ -663,6 +664,7 @@ export async function runKubelet(
   await userNamespaces.load(await volumes.orphans());
   await why.open();
   await podCgroups.ensureTree(signal);
+  await enforceReserved({ cgroups: machine.cgroups, event: nodeEvent }, config, signal);
   await Promise.all(records.map((one) => one.load()));
   machine.size.hasSwapController = await machine.cgroups.hasSwapLimit(podCgroups.topPath);
   await host.setOwnOomScoreAdj(config.oomScoreAdj).catch((err: unknown) => {
