@@ -66,6 +66,7 @@ import { metadataField, resourceField } from './support/environment/field-path.t
 import { ContainerLogs } from './support/logs/logs.ts';
 import { WatchedObjects } from './support/objects/watched-objects.ts';
 import { Probes } from './support/probes/probes.ts';
+import { watchDriver } from './support/resources/check-driver.ts';
 import { enforceReserved } from './support/resources/reserved-cgroups.ts';
 import { PodCgroups } from './support/resources/resources.ts';
 import { refuseAppArmor, refuseSysctls } from './support/security/admit-security.ts';
@@ -750,6 +751,7 @@ export async function runKubelet(
       ...[...always, ...withApi, server, health]
         .filter((part) => part !== undefined)
         .map((part) => (s: AbortSignal) => part.run(s)),
+      (s) => watchDriver({ cri, clock }, s),
       ...[fileSource, httpSource]
         .filter((source) => source !== undefined)
         .map((source) => (s: AbortSignal) => whenReady(s).then(() => source.run(s))),

@@ -117,6 +117,6 @@ it('a restart of the kubelet writes no pod', async () => {
   await t.clock.pass(15_000);
   expect(await podNow('shop', 'web')).toEqual(before);
   expect(
-    t.cri.calls.map(({ method }) => method).filter((method) => /^(Run|Create|Start|Stop|Remove)/.test(method)),
+    t.cri.calls.map(({ method }) => method).filter((method) => /^(RunPod|Create|Start|Stop|Remove)/.test(method)),
   ).toEqual([]);
 });
