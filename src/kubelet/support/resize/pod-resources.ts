@@ -67,8 +67,19 @@ function withCompute(spec: ResourceRequirements | undefined, given: ResourceRequ
 
 const isResizable = (name: string): name is ResizableResource => name === 'cpu' || name === 'memory';
 
-/** Which of cpu and memory differ in a request or a limit. */
+/** Which of cpu and memory differ in a request or a limit. Amounts that cannot be read are not those of before. */
 export function changedResources(
+  before: ResourceRequirements | undefined,
+  now: ResourceRequirements | undefined,
+): ResizableResource[] {
+  try {
+    return differingResources(before, now);
+  } catch {
+    return [...resizable]; // the only throw is the RangeError of a bad text
+  }
+}
+
+function differingResources(
   before: ResourceRequirements | undefined,
   now: ResourceRequirements | undefined,
 ): ResizableResource[] {
@@ -94,8 +105,12 @@ export function isResized(a: PodResources, b: PodResources): boolean {
 
 /** Whether the pod would hold more of the node than it does now. */
 export function isIncrease(allocated: Pod, desired: Pod): boolean {
-  const [before, now] = [podRequests(allocated), podRequests(desired)];
-  return milliCpuOf(now) > milliCpuOf(before) || memoryBytesOf(now) > memoryBytesOf(before);
+  try {
+    const [before, now] = [podRequests(allocated), podRequests(desired)];
+    return milliCpuOf(now) > milliCpuOf(before) || memoryBytesOf(now) > memoryBytesOf(before);
+  } catch {
+    return true; // amounts that cannot be read: others first
+  }
 }
 
 export interface ResizeTurn {

@@ -220,6 +220,13 @@ describe('Resizes', () => {
     expect([given(pod), conditions('u')]).toEqual(['200m', ['PodResizePending Deferred 5000 are too many 2']]);
   });
 
+  it('keeps what a pod has when it asks for what nobody can read', async () => {
+    await start(podOf('u', '200m'));
+    ask(podOf('u', '1 cpu', 2));
+    expect(given(podOf('u', '1 cpu', 2))).toBe('200m');
+    expect(conditions('u')).toEqual([expect.stringMatching(/^PodResizePending Infeasible .*amount of resource "cpu"/)]);
+  });
+
   it('forgets a pod whole', async () => {
     await start(podOf('u', '200m'));
     ask(podOf('u', '5', 2));

@@ -151,8 +151,12 @@ export class Resizes {
   #ask(turn: ResizeTurn): 'given' | 'waits' {
     const { refusal, mayUseSwap } = this.#need;
     const { desired } = turn;
-    const never = infeasibleReason(turn, (container) => mayUseSwap(desired, container));
-    if (never !== undefined) return this.#refuse(desired, 'Infeasible', never);
+    try {
+      const never = infeasibleReason(turn, (container) => mayUseSwap(desired, container));
+      if (never !== undefined) return this.#refuse(desired, 'Infeasible', never);
+    } catch (err) {
+      return this.#refuse(desired, 'Infeasible', describeError(err)); // what cannot be read cannot be given
+    }
     const refused = refusal(desired);
     if (refused !== undefined) return this.#refuse(desired, 'Deferred', refused.message);
     return this.#give(desired);
