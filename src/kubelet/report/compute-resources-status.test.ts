@@ -84,6 +84,12 @@ describe('podResourcesStatus', () => {
   it.each([
     { name: 'nothing asked', pod: podWith({}), actual: podWith({}), want: {} },
     {
+      name: 'nothing of what nobody can read',
+      pod: podWith({ requests: { cpu: 'much' } }),
+      actual: podWith({ requests: { cpu: 'much' } }),
+      want: {},
+    },
+    {
       name: 'what its containers ask for, and what they have',
       pod: podWith(spec),
       actual: podWith(old),

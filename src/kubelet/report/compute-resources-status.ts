@@ -94,6 +94,14 @@ function withoutClaims(resources: ResourceRequirements | undefined): ResourceReq
  * @param actual the pod with what its containers run with
  */
 export function podResourcesStatus(pod: Pod, actual: Pod): Pick<PodStatus, 'allocatedResources' | 'resources'> {
+  try {
+    return sumsOf(pod, actual);
+  } catch {
+    return {}; // amounts that cannot be read: such a pod was refused, and has none
+  }
+}
+
+function sumsOf(pod: Pod, actual: Pod): Pick<PodStatus, 'allocatedResources' | 'resources'> {
   const allocated = formatResources(podRequests(pod, { withOverhead: false }));
   const requests = formatResources(podRequests(actual, { withOverhead: false }));
   const limits = formatResources(podLimits(actual, { withOverhead: false }));
