@@ -105,7 +105,10 @@ describeAsRoot('bad input', () => {
     );
     for (const [name, words] of [
       ['with-nfs', 'volume "share" is of type nfs, which this node does not support'],
-      ['with-signal', 'a stop signal (lifecycle.stopSignal of container "main")'],
+      [
+        'with-signal',
+        'a stop signal (lifecycle.stopSignal of container "main"; this node has the feature gate ContainerStopSignals off)',
+      ],
     ] as const) {
       const { status } = await awaitPhase(lab, name, 'Failed');
       expect(status).toMatchObject({
