@@ -1,8 +1,6 @@
 import type { Clock } from './clock.ts';
 import { DeadlineError } from './errors.ts';
-
-/** A reason made once: each abort without one would make an exception with its stack. */
-const over = new Error('the work is over');
+import { waitIsOver } from './quiet-abort.ts';
 
 /**
  * Runs `work` with a signal that aborts with the parent or after `ms`, whichever comes first, and returns its result.
@@ -32,7 +30,7 @@ export async function withDeadline<T>(
   try {
     return await Promise.race([work(inner), timeout]);
   } finally {
-    late.abort(over);
+    late.abort(waitIsOver);
     timeout.catch(() => {}); // the race is over: nobody else looks at it
   }
 }

@@ -5,6 +5,7 @@
  * Promises: bodies are bounded, every call ends with its signal, a dead peer is noticed within 45 seconds.
  * Needs: `ServerAccess` (kubeconfig.ts) and a clock.
  */
+import { waitIsOver } from '../base/quiet-abort.ts';
 import type { Clock } from '../base/clock.ts';
 import { withDeadline } from '../base/deadline.ts';
 import { ConflictError, DeadlineError, NotFoundError, UnavailableError } from '../base/errors.ts';
@@ -135,7 +136,7 @@ export class HttpApiClient implements ApiClient {
     const settled = new AbortController();
     void this.#options.clock
       .sleep((timeoutSeconds + 30) * 1000, AbortSignal.any([signal, settled.signal]))
-      .then(() => late.abort());
+      .then(() => late.abort(waitIsOver));
     try {
       const response = await this.#send({ method: 'GET', path }, what, inner);
       for await (const line of lines(response, watchLineMaxBytes)) {
@@ -150,8 +151,8 @@ export class HttpApiClient implements ApiClient {
         ? new UnavailableError(`Cannot ${what}: the stream is garbled`, { cause: err })
         : err;
     } finally {
-      settled.abort();
-      late.abort(); // a consumer that stops early ends the stream
+      settled.abort(waitIsOver);
+      late.abort(waitIsOver); // a consumer that stops early ends the stream
     }
   }
 

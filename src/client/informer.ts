@@ -33,8 +33,8 @@ export interface InformerOptions<T extends KubeObject> {
   namespace?: string | undefined;
   labelSelector?: string | undefined;
   fieldSelector?: string | undefined;
-  /** What is kept of each object: dropping what nobody reads keeps memory small. */
-  trim?: ((object: T) => T) | undefined;
+  /** What is kept of each object, given the one of that name before: dropping what nobody reads keeps memory small. */
+  trim?: ((object: T, before: T | undefined) => T) | undefined;
   clock: Clock;
   log: Logger;
 }
@@ -212,7 +212,11 @@ export class Informer<T extends KubeObject> implements ObjectStore<T> {
   }
 
   #trimmed(object: T): T {
-    return this.#options.trim === undefined ? object : this.#options.trim(object);
+    const { trim } = this.#options;
+    if (trim === undefined) return object;
+    // it may be `trim` that finds out that an object has no metadata
+    const { name, namespace } = (object as Partial<T> | null)?.metadata ?? {};
+    return trim(object, name === undefined ? undefined : this.#objects.get(namespacedKey(namespace, name)));
   }
 
   #put(object: T): void {

@@ -5,6 +5,7 @@
  *
  * Each pod is cleaned up by itself: one whose removal hangs or fails holds up neither the look-around nor another pod.
  */
+import { waitIsOver } from '../base/quiet-abort.ts';
 import type { Clock } from '../base/clock.ts';
 import { describeError } from '../base/errors.ts';
 import { KeyedRunner } from '../base/keyed-runner.ts';
@@ -100,7 +101,7 @@ export class Housekeeping {
         if (signal.aborted) return;
         log.warn({ err }, 'housekeeping failed, will retry');
       }
-      this.#wake = () => touched.abort();
+      this.#wake = () => touched.abort(waitIsOver);
       await clock.sleep(periodMs, AbortSignal.any([signal, touched.signal]));
     }
     await Promise.all([this.#collector.whenIdle(), this.#mirrors.whenIdle()]);

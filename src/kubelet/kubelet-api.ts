@@ -17,7 +17,7 @@ interface KubeletApiNeed {
   client: ApiClient;
   nodeName: string;
   /** Makes a pod of what the wire brought. */
-  readPod(raw: unknown): Pod;
+  readPod(raw: unknown, before?: Pod): Pod;
   clock: Clock;
   log: Logger;
 }
@@ -40,7 +40,7 @@ export class KubeletApi {
       client,
       type: types.pods,
       fieldSelector: `spec.nodeName=${nodeName}`,
-      trim: (raw) => readPod(raw),
+      trim: (raw, before) => readPod(raw, before),
       clock,
       log,
     });

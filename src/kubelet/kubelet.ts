@@ -131,7 +131,7 @@ export async function runKubelet(
   // ---- what the API knows
   const room = (name: string): Logger => log.child({ room: name });
   const door = new PodDoor();
-  const readPod = (raw: unknown): Pod => door.read(raw);
+  const readPod = (raw: unknown, before?: Pod): Pod => door.read(raw, before);
   const known =
     client === undefined ? undefined : new KubeletApi({ client, nodeName, readPod, clock, log: room('api') });
   const why: PodWhy = new PodWhy({

@@ -11,7 +11,11 @@ interface Field {
   isRequired: boolean;
 }
 
-type Fields = ReadonlyMap<string, Field>;
+interface Fields {
+  get(name: string): Field | undefined;
+  /** Names and types. */
+  required: ReadonlyArray<readonly [string, string]>;
+}
 
 let tables: Map<string, Fields> | undefined;
 
@@ -29,7 +33,9 @@ function fieldsOf(type: string): Fields | undefined {
         const isRequired = key.endsWith('!');
         return [isRequired ? key.slice(0, -1) : key, { type: fieldType, isRequired }];
       });
-      tables.set(name, new Map(fields));
+      const byName = new Map(fields);
+      const required = fields.filter(([, { isRequired }]) => isRequired).map(([key, { type }]) => [key, type] as const);
+      tables.set(name, { get: (key) => byName.get(key), required });
     }
   }
   return tables.get(type);
@@ -60,19 +66,21 @@ class Reader {
     if (fields === undefined) return value;
     const out: Record<string, unknown> = {};
     let isWhole = true;
-    for (const [name, field] of fields) {
-      const given = Object.hasOwn(value, name) ? value[name] : undefined;
-      if (!field.isRequired && given === undefined) continue;
-      const at = path === '' ? name : `${path}.${name}`;
-      const read = given === undefined || given === null ? undefined : this.#value(given, field.type, at);
-      if (read !== undefined) {
-        out[name] = read;
-      } else if (field.isRequired && !isScalar(field.type)) {
-        if (given === undefined || given === null) this.#problem(`${at}: Required value`);
+    for (const name of Object.keys(value)) {
+      const field = fields.get(name);
+      const given = value[name];
+      if (field === undefined || given === undefined || given === null) continue;
+      const read = this.#value(given, field.type, path === '' ? name : `${path}.${name}`);
+      if (read !== undefined) out[name] = read;
+      else if (field.isRequired) isWhole = false;
+    }
+    for (const [name, type] of fields.required) {
+      if (Object.hasOwn(value, name) && value[name] !== undefined && value[name] !== null) continue;
+      if (isScalar(type)) {
+        out[name] = emptyOf(type); // as Go reads it
+      } else {
+        this.#problem(`${path === '' ? name : `${path}.${name}`}: Required value`);
         isWhole = false;
-      } else if (field.isRequired) {
-        if (given === undefined || given === null) out[name] = emptyOf(field.type); // as Go reads it
-        else isWhole = false;
       }
     }
     return isWhole || path === '' || path === 'spec' ? out : undefined;

@@ -41,6 +41,29 @@ describe('PodDoor', () => {
     expect(pod.spec.volumes).toEqual([{ name: 'v' }]);
   });
 
+  it('reads a spec again only when its generation is another', () => {
+    const door = new PodDoor();
+    const version = (own: object, more: object = {}): unknown => raw({ hostname: 'a', ...more }, own);
+    const first = door.read(version({ generation: 1 }));
+    const later = door.read(version({ generation: 1, labels: { a: 'b' } }, { hostname: 'ignored' }), first);
+    expect(later.spec).toBe(first.spec);
+    expect(later.metadata.labels).toEqual({ a: 'b' });
+    for (const own of [{ generation: 2 }, { generation: 1, uid: 'u2' }, {}, { generation: null }]) {
+      expect(door.read(version(own, { hostname: 'b' }), first).spec.hostname).toBe('b');
+    }
+    expect(door.read(null, first).spec.containers).toEqual([]);
+  });
+
+  it('names what is wrong beside a spec that did not change, and keeps nothing of a pod that was refused', () => {
+    const door = new PodDoor();
+    const first = door.read(raw({}, { generation: 1 }));
+    const bad = door.read(raw({}, { generation: 1, labels: [] }), first);
+    expect(door.problemsOf(bad)).toEqual(['metadata.labels: expected an object, found a list']);
+    const good = door.read(raw({}, { generation: 1 }), bad);
+    expect(good.spec.containers).toHaveLength(1);
+    expect(door.problemsOf(good)).toEqual([]);
+  });
+
   it.each([
     { name: 'no object', value: 7, want: /^the object: expected an object, found number 7$/ },
     { name: 'no spec', value: { metadata }, want: /^spec.containers: Required value$/ },

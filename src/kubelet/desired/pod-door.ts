@@ -11,8 +11,18 @@ import { identityProblems, validatePod } from './validate-pod.ts';
 export class PodDoor {
   readonly #problems = new WeakMap<Pod, readonly string[]>();
 
-  /** The pod as far as it can be read, without `managedFields`. Never throws. */
-  read(raw: unknown): Pod {
+  /**
+   * The pod as far as it can be read, without `managedFields`. Never throws.
+   * @param before as it was read last: most changes are of the status, and a spec of the same generation is the same
+   */
+  read(raw: unknown, before?: Pod): Pod {
+    if (before !== undefined && !this.#problems.has(before) && hasSameSpec(raw, before)) {
+      const { pod, problems } = readPodShape({ ...raw, spec: { containers: [] } });
+      if (problems.length === 0 && identityProblems(pod.metadata).length === 0) {
+        const { managedFields: _, ...metadata } = pod.metadata;
+        return { ...pod, metadata, spec: before.spec };
+      }
+    }
     const { pod: read, problems: shape } = readPodShape(raw);
     const { managedFields: _, ...metadata } = read.metadata;
     const pod: Pod = { ...read, metadata };
@@ -33,6 +43,16 @@ export class PodDoor {
   isNobody(pod: Pod): boolean {
     return identityProblems(pod.metadata).length > 0;
   }
+}
+
+/** The generation counts the changes of a spec; older servers have none. */
+function hasSameSpec(raw: unknown, { metadata: { uid, generation } }: Pod): raw is object {
+  if (typeof raw !== 'object' || raw === null || !('metadata' in raw)) return false;
+  const metadata: { uid?: unknown; generation?: unknown } | null | undefined = raw.metadata as
+    | object
+    | null
+    | undefined;
+  return (generation ?? 0) > 0 && metadata?.generation === generation && metadata?.uid === uid;
 }
 
 /** An API server gives defaults to what it sends; who counts on them must not hang on one that does not. */

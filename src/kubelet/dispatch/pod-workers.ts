@@ -2,6 +2,7 @@
  * Whose turn it is: one lane per pod uid. A lane runs one turn at a time, always with the newest update, and knows how
  * far the pod has come (next-pod-state.ts). Lanes share nothing: what hangs in one pod's turn costs that pod alone.
  */
+import { waitIsOver } from '../../base/quiet-abort.ts';
 import type { Clock } from '../../base/clock.ts';
 import { describeError } from '../../base/errors.ts';
 import type { Logger } from '../../base/logger.ts';
@@ -113,7 +114,7 @@ export class PodWorkers {
     const isOver = new AbortController();
     const limit = this.#need.clock.sleep(limitMs, AbortSignal.any([signal, isOver.signal]));
     await Promise.race([lane?.terminated.promise, limit]);
-    isOver.abort();
+    isOver.abort(waitIsOver);
     return !this.isActive(uid);
   }
 

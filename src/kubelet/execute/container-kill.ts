@@ -2,6 +2,7 @@
  * Ends containers and pods: `Killing` event, preStop hook, then the runtime's stop with what is left of the grace
  * period. Sidecars are told at once but stopped last, in reverse order of their start.
  */
+import { waitIsOver } from '../../base/quiet-abort.ts';
 import type { Cri } from '../../adapters/cri/cri.ts';
 import type { Clock } from '../../base/clock.ts';
 import { describeError } from '../../base/errors.ts';
@@ -122,7 +123,7 @@ export class ContainerKiller {
       const over = new AbortController();
       const waitMs = Math.max(0, restSeconds) * 1000;
       await Promise.race([Promise.all(before), clock.sleep(waitMs, AbortSignal.any([signal, over.signal]))]);
-      over.abort();
+      over.abort(waitIsOver);
       restSeconds -= Math.floor((clock.monotonicMs() - beganMs) / 1000);
     }
     const timeoutSeconds = Math.max(restSeconds, minimumStopSeconds);
@@ -160,7 +161,7 @@ export class ContainerKiller {
       .sleep(graceSeconds * 1000, AbortSignal.any([signal, over.signal]))
       .then(() => `it did not end within the grace period of ${graceSeconds}s`);
     const failure = await Promise.race([hook, late]);
-    over.abort();
+    over.abort(waitIsOver);
     return failure ?? undefined;
   }
 }

@@ -6,6 +6,7 @@
  * came first goes first; a call that takes longer than `patienceMs`, as one that hangs does, no longer counts, so that it
  * costs the others that long and no more.
  */
+import { waitIsOver } from '../../base/quiet-abort.ts';
 import type { Clock } from '../../base/clock.ts';
 
 /** A sandbox begins a pod; a container continues one. */
@@ -48,7 +49,7 @@ export class StartPacer {
       return await work();
     } finally {
       release();
-      ended.abort();
+      ended.abort(waitIsOver);
     }
   }
 

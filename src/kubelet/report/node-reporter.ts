@@ -4,6 +4,7 @@
  * when it changed, or when the report period is over; a change that is marked is written at once. Lives through any
  * outage; `node()` has a Node from the start, with or without a server.
  */
+import { waitIsOver } from '../../base/quiet-abort.ts';
 import { type ApiClient, apiStatus } from '../../client/api-client.ts';
 import { nodes } from '../../client/resource-types.ts';
 import { rfc3339Seconds } from '../../base/clock.ts';
@@ -232,7 +233,7 @@ export class NodeReporter {
   async #sleepUnlessMarked(ms: number, signal: AbortSignal): Promise<void> {
     if (this.#isMarked) return;
     const woken = new AbortController();
-    this.#wake = () => woken.abort();
+    this.#wake = () => woken.abort(waitIsOver);
     await this.#need.clock.sleep(ms, AbortSignal.any([signal, woken.signal]));
     this.#wake = () => {};
   }

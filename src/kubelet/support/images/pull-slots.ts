@@ -2,6 +2,7 @@
  * Who may pull now: at most `max` at once, the others in order of arrival. A pull that takes very long while others
  * wait lets one of them go beside it, so that a registry that hangs costs the pods that use it, and not the node.
  */
+import { waitIsOver } from '../../../base/quiet-abort.ts';
 import type { Clock } from '../../../base/clock.ts';
 
 interface PullSlotsOptions {
@@ -44,7 +45,7 @@ export class PullSlots {
     try {
       return await work();
     } finally {
-      over.abort();
+      over.abort(waitIsOver);
       if (isOverdue) this.#overdue--;
       this.#held--;
       this.#admit();

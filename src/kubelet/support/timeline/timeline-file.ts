@@ -6,6 +6,7 @@
  * appended in one go, without waiting for the disk; when the file has grown past its bound it is written anew beside
  * itself, synced and renamed.
  */
+import { waitIsOver } from '../../../base/quiet-abort.ts';
 import { appendFile, open, readFile, rename, rm } from 'node:fs/promises';
 import { crc32 } from 'node:zlib';
 import type { Clock } from '../../../base/clock.ts';
@@ -71,7 +72,7 @@ export class TimelineFile {
   /** Something that may not wait as long has come meanwhile. */
   async #isWokenWithin(ms: number, signal: AbortSignal): Promise<boolean> {
     const woken = new AbortController();
-    this.#wake = () => woken.abort();
+    this.#wake = () => woken.abort(waitIsOver);
     await this.#need.clock.sleep(ms, AbortSignal.any([signal, woken.signal]));
     this.#wake = () => {};
     return woken.signal.aborted && !signal.aborted;
