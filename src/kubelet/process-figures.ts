@@ -19,7 +19,7 @@ interface Sample {
 }
 
 /** Looking at the delay wakes the process, so it is not looked at often; a stall shows in the next sample. */
-const delayResolutionMs = 100;
+const delayResolutionMs = 500;
 /** A look that follows another sooner shows the figures of that one. */
 const sampleMinMs = 1000;
 
