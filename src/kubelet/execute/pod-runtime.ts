@@ -3,8 +3,8 @@
  * Needs the runtime, an image room, and the parts of configurations that other rooms compute. Remembers nothing of a
  * pod but its crash back-off.
  */
-import { mkdir, readdir, rm, symlink } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { mkdir, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { Cri, PodSandboxConfig } from '../../adapters/cri/cri.ts';
 import type { CriImage, CriSandboxStatus } from '../../adapters/cri/cri-types.ts';
 import type { Clock } from '../../base/clock.ts';
@@ -28,6 +28,7 @@ import { ContainerKiller } from './container-kill.ts';
 import { type ContainerParts, type SandboxParts, makeContainerConfig, makeSandboxConfig } from './container-config.ts';
 import type { CrashBackoff } from './crash-backoff.ts';
 import { runHook } from './hooks.ts';
+import { linkLog } from './link-log.ts';
 import type { StartPacer } from './start-pacer.ts';
 import { annotations, containerLogLink, containerLogPath, podLogDirectory, restartCountFromLogs } from './pod-names.ts';
 import { toldRestartCount } from './told-restart-count.ts';
@@ -458,9 +459,7 @@ class Turn {
     const target = join(podLogDirectory(podLogsDir, this.#pod), containerLogPath(spec.name, restartCount));
     const link = containerLogLink(containerLogsDir, this.#pod, spec.name, containerId);
     try {
-      await mkdir(dirname(link), { recursive: true, mode: 0o755 });
-      await rm(link, { force: true });
-      await symlink(target, link);
+      await linkLog(target, link);
     } catch (err) {
       // The container runs; only log collectors that read the links miss it.
       log.warn({ err, link }, 'cannot link the container log');
