@@ -14,22 +14,22 @@ import type { Pod } from '../objects/generated/core-v1.ts';
 import type { PodStore } from './desired/pod-store.ts';
 import type { PodWorkers } from './dispatch/pod-workers.ts';
 import { collectGarbage, removeDanglingLinks, removeLogDirectories, uidsWithLogs } from './execute/collect-garbage.ts';
-import { type GarbagePolicy, selectGarbage, selectSurplus } from './execute/select-garbage.ts';
+import type { ContainerKiller } from './execute/container-kill.ts';
+import { type Garbage, type GarbagePolicy, selectGarbage, selectSurplus } from './execute/select-garbage.ts';
+import { UnknownContainers } from './execute/unknown-containers.ts';
 import type { Cri } from '../adapters/cri/cri.ts';
 import type { Observe } from './observe/observe.ts';
 import { type ObservedPod, isStaticPod, podFullName, uidOf } from './pod-model.ts';
+import { type RemainsNeed, removeRemains } from './remove-remains.ts';
 
 interface HousekeepingNeed {
   store: PodStore;
   workers: PodWorkers;
   observe: Observe;
   cri: Cri;
-  volumes: {
-    orphans(): Promise<string[]>;
-    unmount(uid: string, signal: AbortSignal): Promise<void>;
-    removePodDir(uid: string, signal: AbortSignal): Promise<void>;
-  };
-  cgroups: { list(): Promise<string[]>; remove(uid: string, signal: AbortSignal): Promise<void> };
+  killer: Pick<ContainerKiller, 'killContainer'>;
+  volumes: RemainsNeed['volumes'] & { orphans(): Promise<string[]> };
+  cgroups: RemainsNeed['cgroups'] & { list(): Promise<string[]> };
   deleteMirror(mirror: Pod, signal: AbortSignal): Promise<void>;
   /** The pod was refused: it has no lane, and is nobody's leftover. */
   isRejected(uid: string): boolean;
@@ -48,6 +48,7 @@ const diskPeriodMs = 60_000;
 export class Housekeeping {
   readonly #need: HousekeepingNeed;
   readonly #collector = new KeyedRunner((uid) => this.#collect(uid));
+  readonly #unknown: UnknownContainers;
   readonly #mirrors = new KeyedRunner((uid) => this.#tidyMirror(uid));
   #signal: AbortSignal = AbortSignal.abort();
   #diskIsDirty = true;
@@ -58,6 +59,13 @@ export class Housekeeping {
 
   constructor(need: HousekeepingNeed) {
     this.#need = need;
+    this.#unknown = new UnknownContainers({
+      observed: (uid) => need.observe.get(uid),
+      killer: need.killer,
+      remove: (container, signal) => this.#drop(container.uid, { containers: [container], sandboxes: [] }, signal),
+      onEnded: (uid) => this.collect(uid),
+      log: need.log,
+    });
   }
 
   /** A pod has ended: look soon. */
@@ -104,7 +112,10 @@ export class Housekeeping {
       this.#wake = () => touched.abort(waitIsOver);
       await clock.sleep(periodMs, AbortSignal.any([signal, touched.signal]));
     }
+    // the collector's lanes end first: they begin what the others do
     await Promise.all([this.#collector.whenIdle(), this.#mirrors.whenIdle()]);
+    await this.#unknown.whenIdle();
+    await this.#collector.whenIdle();
   }
 
   #tidyLanes(): void {
@@ -177,7 +188,7 @@ export class Housekeeping {
 
   /** Drops what has ended of one pod, and all of one that is gone. */
   async #collect(uid: string): Promise<void> {
-    const { observe, cri, log, store, workers, podLogsDir } = this.#need;
+    const { observe, log, store, workers } = this.#need;
     const signal = this.#signal;
     // a turn in progress may still need what looks like garbage; it ends with a change, or the next round comes
     if (!store.isComplete || workers.isBusy(uid) || signal.aborted) return;
@@ -187,44 +198,31 @@ export class Housekeeping {
         pods: [pod],
         mayRemoveAll: (one) => this.#mayRemove(one),
       });
+      for (const container of garbage.containers) if (container.isUnknown) this.#unknown.end(container, signal);
+      const ended = garbage.containers.filter(({ isUnknown }) => !isUnknown);
       try {
-        const touched = await collectGarbage({ cri, podLogsDir, log }, garbage, signal);
-        if (touched.size > 0) await observe.inspect(uid, signal);
+        await this.#drop(uid, { ...garbage, containers: ended }, signal);
       } catch (err) {
         if (!signal.aborted) log.warn({ uid, reason: describeError(err) }, 'cannot look at a pod after its clean-up');
       }
     }
-    if (this.#mayRemove(uid)) await this.#removeFiles(uid, signal);
-  }
-
-  /** One thing that stays keeps no other. */
-  async #removeFiles(uid: string, signal: AbortSignal): Promise<void> {
-    const { volumes, cgroups, podLogsDir, log } = this.#need;
-    const removals: Record<string, () => Promise<void>> = {
-      directory: async () => {
-        await volumes.unmount(uid, signal);
-        await volumes.removePodDir(uid, signal);
-      },
-      'control group': () => cgroups.remove(uid, signal),
-      logs: () => removeLogDirectories(podLogsDir, uid),
-    };
-    for (const [what, remove] of Object.entries(removals)) {
-      if (signal.aborted) return;
-      try {
-        await remove();
-      } catch (err) {
-        if (!signal.aborted)
-          log.warn({ uid, what, reason: describeError(err) }, 'cannot remove what is left of a pod, will retry');
-      }
-    }
+    if (!this.#mayRemove(uid) || this.#unknown.isEnding(uid)) return;
+    const removeLogs = (one: string): Promise<void> => removeLogDirectories(this.#need.podLogsDir, one);
+    await removeRemains({ ...this.#need, removeLogs }, uid, signal);
     this.#linksAreDirty = true;
   }
 
+  async #drop(uid: string, garbage: Garbage, signal: AbortSignal): Promise<void> {
+    const { observe, cri, log, podLogsDir } = this.#need;
+    const touched = await collectGarbage({ cri, podLogsDir, log }, garbage, signal);
+    if (touched.size > 0) await observe.inspect(uid, signal);
+  }
+
   async #tidyLinks(): Promise<void> {
-    const running = new Set<string>();
-    for (const { containers } of this.#need.observe.list())
-      for (const { id, state } of containers) if (state === 'running') running.add(id);
-    await removeDanglingLinks(this.#need.containerLogsDir, (id) => running.has(id));
+    const running = [...this.#need.observe.list()].flatMap(({ containers }) =>
+      containers.filter(({ state }) => state === 'running').map(({ id }) => id),
+    );
+    await removeDanglingLinks(this.#need.containerLogsDir, (start) => running.some((id) => id.startsWith(start)));
   }
 
   /** Neither wanted, nor on its way out, nor running. */

@@ -29,6 +29,7 @@ import { PodWorkers, exceededGracePeriod } from './dispatch/pod-workers.ts';
 import { preempted } from './dispatch/select-victims.ts';
 import { podGraceSeconds } from './execute/compute-grace.ts';
 import { decideSandbox } from './execute/compute-pod-actions.ts';
+import { ContainerKiller } from './execute/container-kill.ts';
 import { CrashBackoff } from './execute/crash-backoff.ts';
 import { PodRuntime } from './execute/pod-runtime.ts';
 import { StartPacer, paceFor } from './execute/start-pacer.ts';
@@ -631,6 +632,7 @@ export async function runKubelet(
     workers,
     observe,
     cri,
+    killer: new ContainerKiller({ cri, events, phases: timeline, clock, log: room('execute') }),
     volumes: {
       orphans: () => volumes.orphans(),
       unmount: (uid, s) => volumes.unmount(uid, s),

@@ -97,6 +97,11 @@ describe('Cgroups on v1', () => {
     expect(await at('memory/kubepods/burstable/memory.limit_in_bytes')).toBe('4096');
     expect(await at('cpuset/kubepods/burstable/cpuset.cpus')).toBe('0-1');
     expect(await at('cpuset/kubepods/cpuset.mems')).toBe('0');
+    expect(await cgroups.isMissing('/kubepods/burstable')).toBe(false);
+    await mkdir(join(root, 'misc')); // a hierarchy that others leave out
+    expect(await (await Cgroups.open(root, clock)).isMissing('/kubepods/burstable')).toBe(false);
+    await rm(join(root, 'pids/kubepods'), { recursive: true });
+    expect(await cgroups.isMissing('/kubepods/burstable')).toBe(true);
     expect(await cgroups.children('/kubepods')).toEqual(['burstable']);
     expect(await cgroups.children('/nowhere')).toEqual([]);
   });

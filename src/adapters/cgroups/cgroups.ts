@@ -25,6 +25,8 @@ export interface CgroupMemory {
 const v2Controllers = ['cpu', 'cpuset', 'hugetlb', 'io', 'memory', 'pids'];
 /** "No limit" in v1 is a number near 2⁶³, rounded to pages. */
 const v1UnlimitedBytes = 2 ** 62;
+/** v1 hierarchies in which everybody who makes groups for pods makes them; others may be left out. */
+const v1PodControllers = ['cpu', 'cpuacct', 'cpuset', 'hugetlb', 'memory', 'pids', 'systemd'];
 const killRounds = 5;
 const removeTries = 10;
 const retryMs = 50;
@@ -64,6 +66,16 @@ export class Cgroups {
   async exists(path: string): Promise<boolean> {
     const found = await Promise.all(this.#folders(path).map(isThere));
     return found.every(Boolean);
+  }
+
+  /** Whether the group is missing where a pod's group has to be, whoever made it. */
+  async isMissing(path: string): Promise<boolean> {
+    assertPath(path);
+    const needed = this.#hierarchies.filter(
+      (hierarchy) => this.version === 2 || hierarchy.split(',').some((name) => v1PodControllers.includes(name)),
+    );
+    const found = await Promise.all(needed.map((hierarchy) => isThere(join(this.#root, hierarchy, path))));
+    return !found.every(Boolean);
   }
 
   /** Makes the group and its missing parents, then applies `values`. */

@@ -21,7 +21,7 @@ afterEach(() => rm(root, { recursive: true, force: true }));
 const signal = new AbortController().signal;
 
 describe('collectGarbage', () => {
-  it('stops what is unknown, removes containers with their logs and what was rotated, then sandboxes; a failure holds up nobody', async () => {
+  it('removes containers with their logs and what was rotated, then sandboxes; a failure holds up nobody', async () => {
     const calls: string[] = [];
     const say =
       (what: string) =>
@@ -30,7 +30,6 @@ describe('collectGarbage', () => {
         return id === 'stuck' ? Promise.reject(new Error('busy')) : Promise.resolve();
       };
     const cri = {
-      stopContainer: say('stop'),
       removeContainer: say('remove'),
       stopPodSandbox: say('stop sandbox'),
       removePodSandbox: say('remove sandbox'),
@@ -43,7 +42,7 @@ describe('collectGarbage', () => {
       {
         containers: [
           { uid: 'a', id: 'stuck', logPath: '', isUnknown: false },
-          { uid: 'b', id: 'c1', logPath, isUnknown: true },
+          { uid: 'b', id: 'c1', logPath, isUnknown: false },
         ],
         sandboxes: [
           { uid: 'c', id: 'stuck' },
@@ -52,14 +51,7 @@ describe('collectGarbage', () => {
       },
       signal,
     );
-    expect(calls).toEqual([
-      'remove stuck',
-      'stop c1',
-      'remove c1',
-      'stop sandbox stuck',
-      'stop sandbox s1',
-      'remove sandbox s1',
-    ]);
+    expect(calls).toEqual(['remove stuck', 'remove c1', 'stop sandbox stuck', 'stop sandbox s1', 'remove sandbox s1']);
     expect([...touched]).toEqual(['b', 'd']);
     expect(await readdir(root)).toEqual(['1.log']);
   });
@@ -96,11 +88,14 @@ describe('removeDanglingLinks', () => {
     await symlink(join(root, '0.log'), join(root, `p_ns_c-${'c'.repeat(64)}.log`));
     await symlink(join(root, 'gone.log'), join(root, `p_ns_c-${running}.log`));
     await symlink(join(root, 'gone.log'), join(root, `p_ns_c-${ended}.log`));
-    await removeDanglingLinks(root, (id) => id === running);
+    await symlink(join(root, 'gone.log'), join(root, 'p_ns_cut-aaaaaaaa.log'));
+    await symlink(join(root, 'gone.log'), join(root, 'p_ns_cut-short-aaaa.log'));
+    await removeDanglingLinks(root, (start) => running.startsWith(start));
     expect((await readdir(root)).toSorted()).toEqual([
       '0.log',
       `p_ns_c-${running}.log`,
       `p_ns_c-${'c'.repeat(64)}.log`,
+      'p_ns_cut-aaaaaaaa.log',
     ]);
     expect(existsSync(join(root, '0.log'))).toBe(true);
   });

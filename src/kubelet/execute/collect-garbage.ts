@@ -4,26 +4,24 @@ import { basename, dirname, join, sep } from 'node:path';
 import type { Cri } from '../../adapters/cri/cri.ts';
 import { describeError } from '../../base/errors.ts';
 import type { Logger } from '../../base/logger.ts';
-import { minimumStopSeconds } from './compute-grace.ts';
 import type { Garbage } from './select-garbage.ts';
 
 interface CollectNeed {
   /** Below which the logs of containers lie; nothing elsewhere is removed. */
   podLogsDir: string;
-  cri: Pick<Cri, 'stopContainer' | 'removeContainer' | 'stopPodSandbox' | 'removePodSandbox'>;
+  cri: Pick<Cri, 'removeContainer' | 'stopPodSandbox' | 'removePodSandbox'>;
   log: Logger;
 }
 
-/** Returns the uids of pods of which something was removed. */
+/** What may still run is to be stopped before. Returns the uids of pods of which something was removed. */
 export async function collectGarbage(
   { cri, podLogsDir, log }: CollectNeed,
   garbage: Garbage,
   signal: AbortSignal,
 ): Promise<Set<string>> {
   const touched = new Set<string>();
-  for (const { uid, id, logPath, isUnknown } of garbage.containers) {
+  for (const { uid, id, logPath } of garbage.containers) {
     try {
-      if (isUnknown) await cri.stopContainer(id, minimumStopSeconds, signal);
       await cri.removeContainer(id, signal);
       if (logPath !== '') await removeContainerLogs(logPath, podLogsDir);
       touched.add(uid);
@@ -86,15 +84,18 @@ function logsOwner(directory: string): string | undefined {
   return parts.length === 3 && parts[2] !== '' ? parts[2] : undefined;
 }
 
-/** Removes links in `/var/log/containers` whose log is gone, unless the container still runs. */
+/**
+ * Removes links in `/var/log/containers` whose log is gone, unless the container still runs: its log may just be
+ * rotated. A long name may hold only the beginning of the container's id.
+ */
 export async function removeDanglingLinks(
   containerLogsDir: string,
-  isRunning: (containerId: string) => boolean,
+  isRunning: (idStart: string) => boolean,
 ): Promise<void> {
   for (const name of await namesIn(containerLogsDir)) {
     if (!name.endsWith('.log')) continue;
     const link = join(containerLogsDir, name);
-    const id = /-([0-9a-f]{64})\.log$/.exec(name)?.[1];
+    const id = /-([^-]{6,})\.log$/.exec(name)?.[1];
     if (id !== undefined && isRunning(id)) continue;
     try {
       if (!(await lstat(link)).isSymbolicLink()) continue;

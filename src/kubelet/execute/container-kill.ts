@@ -98,7 +98,8 @@ export class ContainerKiller {
     const graceSeconds = containerGraceSeconds(pod, known?.spec, cause, graceOverride);
     let restSeconds = graceSeconds;
     const preStop = preStopOf(known?.spec, observed);
-    if (preStop !== undefined && graceSeconds > 0 && observed?.state === 'running') {
+    const mayRun = observed?.state === 'running' || observed?.state === 'unknown';
+    if (preStop !== undefined && graceSeconds > 0 && mayRun) {
       const beganMs = clock.monotonicMs();
       await phases.span(
         pod,

@@ -104,6 +104,17 @@ describe('selectGarbage', () => {
       { uid: 'uid-1', id: 'web-0', logPath: '/l/0.log', isUnknown: true },
     ]);
   });
+
+  it('keeps the sandbox of what may still run', () => {
+    const sandboxes = [testSandbox({ isReady: false })];
+    const garbageOf = (state: 'unknown' | 'exited') =>
+      selectGarbage({ maxPerContainer: 1 }, new Set(), {
+        pods: [testObserved([testInstance('web', { state })], sandboxes)],
+        mayRemoveAll: () => true,
+      });
+    expect(garbageOf('unknown')).toMatchObject({ containers: [{ id: 'web-0' }], sandboxes: [] });
+    expect(garbageOf('exited')).toMatchObject({ containers: [{ id: 'web-0' }], sandboxes: [{ id: 'sandbox-0' }] });
+  });
 });
 
 describe('selectSurplus', () => {

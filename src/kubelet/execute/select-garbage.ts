@@ -72,7 +72,8 @@ export function selectGarbage(
       if (container.state === 'exited') seen.set(container.name, (seen.get(container.name) ?? 0) + 1);
       const isTooMany = container.state === 'exited' && (seen.get(container.name) ?? 0) > Math.max(1, maxPerContainer);
       if (!isTooMany && !isVoid && !removesAll && !surplus.has(container.id)) continue;
-      removed.add(container.id);
+      // one that may still run keeps its sandbox until it has stopped
+      if (container.state !== 'unknown') removed.add(container.id);
       garbage.containers.push({
         uid: pod.uid,
         id: container.id,

@@ -19,6 +19,7 @@ function world(cgroupRoot = '/') {
   const pods = new PodCgroups({
     cgroups: {
       exists: (path) => Promise.resolve(groups.has(path)),
+      isMissing: (path) => Promise.resolve(!groups.has(path)),
       create: async (path, values) => {
         groups.set(path, { ...groups.get(path), ...values });
         if (failure !== undefined) throw failure;
@@ -68,6 +69,16 @@ describe('PodCgroups', () => {
     });
     expect(groups.get('/lab/n1/kubepods/besteffort')).toMatchObject({ cpuShares: 2 });
     expect(events).toEqual(['Normal NodeAllocatableEnforced Updated Node Allocatable limit across pods']);
+  });
+
+  it('slows down what is left of a pod, and makes no group for that', async () => {
+    const { pods, groups } = world();
+    await pods.ensure(burstable, signal);
+    expect(await pods.isMissing(burstable)).toBe(false);
+    await pods.slowDown('b1');
+    expect(groups.get('/kubepods/burstable/podb1')).toMatchObject({ cpuShares: 2 });
+    await pods.slowDown('e1');
+    expect(await pods.isMissing(bestEffort)).toBe(true);
   });
 
   it('leaves the weight of a running class alone until its pods are known', async () => {

@@ -21,7 +21,7 @@ import {
 } from './compute-pod-cgroup.ts';
 
 interface PodCgroupsNeed {
-  cgroups: Pick<Cgroups, 'create' | 'update' | 'exists' | 'remove' | 'children'>;
+  cgroups: Pick<Cgroups, 'create' | 'update' | 'exists' | 'isMissing' | 'remove' | 'children'>;
   /** An existing or future group under which everything lies; `/` for the top. */
   cgroupRoot: string;
   node: NodeResources;
@@ -34,6 +34,8 @@ interface PodCgroupsNeed {
   log: Logger;
 }
 
+/** The least that the kernel takes. */
+const minimumShares = 2;
 const classes: readonly PodQos[] = ['Guaranteed', 'Burstable', 'BestEffort'];
 
 export class PodCgroups {
@@ -91,6 +93,20 @@ export class PodCgroups {
       throw new Error(`failed to ensure that the pod: ${pod.metadata.uid} cgroups exist and are correctly applied`, {
         cause,
       });
+    }
+  }
+
+  /** Its containers, if it has any, run outside of the group that limits them. */
+  isMissing(pod: Pod): Promise<boolean> {
+    return this.#need.cgroups.isMissing(this.parentFor(pod));
+  }
+
+  /** What still runs in the pod's group gets the least CPU time; for a group that has to stay for a while. */
+  async slowDown(uid: string): Promise<void> {
+    const { cgroups } = this.#need;
+    for (const qos of classes) {
+      const path = this.#path([...qosGroup(qos), `pod${uid}`]);
+      if (await cgroups.exists(path)) await cgroups.update(path, { cpuShares: minimumShares });
     }
   }
 
