@@ -546,6 +546,7 @@ export async function runKubelet(
     objects,
     volumes,
     cgroups: {
+      isMissing: (pod) => podCgroups.isMissing(pod),
       ensure: async (pod, s) => {
         await podCgroups.ensure(pod, s);
         await weighQos();

@@ -65,6 +65,7 @@ interface PodSyncNeed {
     ensurePodDirs(uid: string): Promise<void>;
   };
   cgroups: {
+    isMissing(pod: Pod): Promise<boolean>;
     ensure(pod: Pod, signal: AbortSignal): Promise<void>;
     remove(uid: string, signal: AbortSignal): Promise<void>;
   };
@@ -135,6 +136,8 @@ export class PodSync implements PodTurns {
       events.pod(pod, 'Warning', 'NetworkNotReady', `network is not ready: ${networkError}`);
       return { kind: 'failed', message: `network is not ready: ${networkError}` };
     }
+    const ended = await this.#endOutsiders(pod, interrupt, signal);
+    if (ended !== undefined) return ended;
     const prepared = await this.#prepare(pod, interrupt);
     if (prepared !== undefined) return prepared;
     probes.addPod(pod);
@@ -191,6 +194,32 @@ export class PodSync implements PodTurns {
     if (!didAnything) return observe.get(uid);
     if (onlyStarted === undefined) return await observe.inspect(uid, signal);
     return await observe.inspectStarted(uid, onlyStarted.sandboxId, onlyStarted.containerIds, signal);
+  }
+
+  /**
+   * Containers that run though the pod has no group are held by none of its limits, as after a kubelet that kept its
+   * groups elsewhere: they end, and start again in the group, if they may.
+   */
+  async #endOutsiders(pod: Pod, interrupt: AbortSignal, signal: AbortSignal): Promise<TurnOutcome | undefined> {
+    const { cgroups, observe, runtime, log } = this.#need;
+    const uid = uidOf(pod);
+    const observed = observe.get(uid);
+    if (this.#volumes.has(uid) || !pod.spec.containers.some(({ name }) => isRunningNow(observed, name)))
+      return undefined;
+    if (observed === undefined || !(await cgroups.isMissing(pod))) return undefined;
+    log.info({ pod: podKey(pod), uid }, 'ending containers that run outside of the control group of their pod');
+    this.#toLookAt.add(uid);
+    try {
+      await runtime.killPod(pod, observed, undefined, signal);
+    } catch (err) {
+      signal.throwIfAborted();
+      const reason = describeError(err);
+      log.warn({ pod: podKey(pod), uid, reason }, 'cannot end containers outside of their control group: they stay');
+    }
+    const looked = await this.#look(pod, interrupt, () => observe.inspect(uid, interrupt));
+    if ('failure' in looked) return looked.failure;
+    if (looked.value !== undefined) await this.#readMessages(pod, looked.value, signal);
+    return isTerminalPhase(this.#report(pod, looked.value, false).phase) ? { kind: 'terminal' } : undefined;
   }
 
   /** What must be there before any container: objects, cgroup, directories, volumes. */
@@ -330,6 +359,9 @@ function toldFailures({ status }: Pod, observed: ObservedPod | undefined): Map<s
   }
   return told;
 }
+
+const isRunningNow = (observed: ObservedPod | undefined, name: string): boolean =>
+  latestContainer(observed, name)?.state === 'running';
 
 /** Init containers and jobs tend to end soon after their start; a server does not. */
 function isShortLived(pod: Pod, observed: ObservedPod | undefined): boolean {

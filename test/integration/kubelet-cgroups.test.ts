@@ -1,0 +1,53 @@
+/** The control groups of pods, as plain files: what runs outside of its pod's group, and groups that nobody owns. */
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { PodSpec } from '../../src/objects/generated/core-v1.ts';
+import { type KubeletFixture, apiPod, nodeName, openFixture } from './kubelet-fixture.ts';
+
+let t: KubeletFixture;
+beforeEach(async () => {
+  t = await openFixture();
+});
+afterEach(() => t.close());
+
+const init = { name: 'init', image: 'init:1' };
+
+describe('a kubelet that finds no control group for pods that run', () => {
+  it.each<{ name: string; spec: Partial<PodSpec>; phase: string; instances: number; sandboxes: number }>([
+    { name: 'Always: begins anew', spec: {}, phase: 'Running', instances: 2, sandboxes: 2 },
+    { name: 'Never: is over', spec: { restartPolicy: 'Never' }, phase: 'Failed', instances: 1, sandboxes: 1 },
+    {
+      name: 'still at its init containers: goes on',
+      spec: { initContainers: [init] },
+      phase: 'Pending',
+      instances: 0,
+      sandboxes: 1,
+    },
+  ])('$name', async ({ spec, phase, instances, sandboxes }) => {
+    t.cri.behave({ name: 'web' }, { onTerm: 143 });
+    t.api.addPod(apiPod('web', spec), nodeName);
+    const isUp = (name: string): boolean => t.container('web', name)?.state?.running !== undefined;
+    await t.until('it to run', () => isUp(spec.initContainers === undefined ? 'web' : 'init'));
+    await (await started).stop();
+    await rm(join(t.directory, 'cgroup', 'kubepods'), { recursive: true });
+    const ids = (): string[] => t.cri.containersOfPod('web').map(({ id }) => id);
+    const before = ids();
+    t.cri.clearCalls();
+    await t.start();
+    const containers = (name: string) =>
+      t.cri.containersOfPod('web').filter(({ config }) => config.metadata?.name === name);
+    await t.until('the end of it', () => {
+      const isOver = t.api.pod('web')?.status?.phase === phase && containers('web').length === instances;
+      return isOver && t.cri.callsOf('ListContainers').length > 3;
+    });
+    expect(t.cri.sandboxesOfPod('web')).toHaveLength(sandboxes);
+    expect(ids()).toEqual(expect.arrayContaining(before));
+    expect(t.cri.callsOf('StopContainer')).toHaveLength(instances === 0 ? 0 : 1);
+  });
+
+  let started: ReturnType<KubeletFixture['start']>;
+  beforeEach(() => {
+    started = t.start();
+  });
+});
