@@ -33,6 +33,8 @@ interface HousekeepingNeed {
   deleteMirror(mirror: Pod, signal: AbortSignal): Promise<void>;
   /** The pod was refused: it has no lane, and is nobody's leftover. */
   isRejected(uid: string): boolean;
+  /** Pods that a status is kept of. */
+  reported(): Iterable<string>;
   /** Everything else that remembers the pod lets go of it. */
   forget(uid: string): void;
   garbage: GarbagePolicy;
@@ -149,6 +151,10 @@ export class Housekeeping {
       workers.update({ pod: podFromRuntime(observed), isRuntimeOnly: true, kill: { gracePeriodSeconds: 1 } });
     }
     for (const mirror of store.mirrors()) this.#mirrors.mark(uidOf(mirror));
+    for (const uid of this.#need.reported()) {
+      // one that was refused never had a lane whose end it could be forgotten at
+      if (store.get(uid) === undefined && workers.state(uid) === undefined) this.#need.forget(uid);
+    }
   }
 
   /** Deletes a mirror whose static pod is gone. */

@@ -645,6 +645,7 @@ export async function runKubelet(
     cgroups: podCgroups,
     deleteMirror: async (mirror, s) => mirrors?.delete(mirror, s),
     isRejected: (uid) => intake.isRejected(uid),
+    reported: () => statuses.uids(),
     forget: (uid) => {
       statuses.forget(uid);
       images.forget(uid);

@@ -1,9 +1,9 @@
-/** The control groups of pods, as plain files: what runs outside of its pod's group, and groups that nobody owns. */
+/** What housekeeping finds: pods outside of their control group, and what is remembered of pods that are gone. */
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { PodSpec } from '../../src/objects/generated/core-v1.ts';
-import { type KubeletFixture, apiPod, nodeName, openFixture } from './kubelet-fixture.ts';
+import { type KubeletFixture, apiPod, nodeName, openFixture, webContainer } from './kubelet-fixture.ts';
 
 let t: KubeletFixture;
 beforeEach(async () => {
@@ -49,5 +49,26 @@ describe('a kubelet that finds no control group for pods that run', () => {
   let started: ReturnType<KubeletFixture['start']>;
   beforeEach(() => {
     started = t.start();
+  });
+});
+
+describe('a static pod that was refused and taken back', () => {
+  it('is looked at anew when the same file comes again', async () => {
+    await t.start();
+    const manifest = (name: string): object => ({
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: { name },
+      spec: { containers: [webContainer({ ports: [{ containerPort: 80, hostPort: 8080 }] })] },
+    });
+    const [first, second] = [`first-${nodeName}`, `second-${nodeName}`];
+    await t.writeManifest('first.json', manifest('first'));
+    await t.untilReady(first);
+    await t.writeManifest('second.json', manifest('second'));
+    await t.until('its refusal', () => t.api.pod(second)?.status?.phase === 'Failed');
+    for (const file of ['first.json', 'second.json']) await rm(join(t.manifests, file));
+    for (const name of [first, second]) await t.untilGone(name);
+    await t.writeManifest('second.json', manifest('second'));
+    await t.untilReady(second);
   });
 });
