@@ -21,6 +21,11 @@ const rows: Array<{ name: string; spec: Partial<PodSpec>; gate?: boolean; want: 
     spec: { initContainers: [testContainer('i', { volumeDevices: [{ name: 'v', devicePath: '/dev/v' }] })] },
     want: 'raw block volumes (volumeDevices of container "i")',
   },
+  {
+    name: 'a claim of a container',
+    spec: { containers: [testContainer('web', { resources: { claims: [{ name: 'gpu' }] } })] },
+    want: 'dynamic resource allocation (resources.claims of container "web")',
+  },
   { name: 'a stop signal, gate on', spec: signalled, gate: true, want: undefined },
   {
     name: 'a stop signal, gate off',
