@@ -7,6 +7,7 @@ import { NotFoundError } from '../base/errors.ts';
 import type { Logger } from '../base/logger.ts';
 import { aborted } from '../base/run-together.ts';
 import { TokenBucket } from '../client/token-bucket.ts';
+import type { Pod, Secret } from '../objects/generated/core-v1.ts';
 import type { KubeletConfig } from './config.ts';
 import { parseDurationMs } from './config-values.ts';
 import type { KubeletApi } from './kubelet-api.ts';
@@ -124,3 +125,27 @@ const runPlugin: RunPlugin = async (file, args, options) => {
     throw new Error(`"${file}" ${how}${err.stderr.trim() === '' ? '' : `: ${err.stderr.trim().slice(-1000)}`}`);
   }
 };
+
+interface PullSecretsNeed {
+  objects: { secret(namespace: string, name: string, signal: AbortSignal): Promise<Secret> };
+  events: PodEvents;
+}
+
+/** The pull secrets of a pod that can be had; those that cannot are named in an event. */
+export async function readPullSecrets(
+  { objects, events }: PullSecretsNeed,
+  pod: Pod,
+  signal: AbortSignal,
+): Promise<Secret[]> {
+  const names = (pod.spec.imagePullSecrets ?? []).flatMap(({ name }) =>
+    name === undefined || name === '' ? [] : [name],
+  );
+  const namespace = pod.metadata.namespace ?? 'default';
+  const found = await Promise.allSettled(names.map((name) => objects.secret(namespace, name, signal)));
+  const missing = names.filter((_, i) => found[i]?.status === 'rejected');
+  if (missing.length > 0) {
+    const message = `Unable to retrieve some image pull secrets (${missing.join(', ')}); attempting to pull the image may not succeed.`;
+    events.pod(pod, 'Warning', 'FailedToRetrieveImagePullSecret', message);
+  }
+  return found.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
+}

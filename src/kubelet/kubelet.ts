@@ -6,59 +6,40 @@ import { join } from 'node:path';
 import { type Clock, rfc3339Seconds } from '../base/clock.ts';
 import { withDeadline } from '../base/deadline.ts';
 import { NotFoundError, describeError } from '../base/errors.ts';
-import { KeyedRunner } from '../base/keyed-runner.ts';
 import type { Logger } from '../base/logger.ts';
 import { runLoop } from '../base/run-loop.ts';
 import { aborted, runTogether } from '../base/run-together.ts';
 import type { ApiClient } from '../client/api-client.ts';
 import { EventRecorder, type EventSink } from '../client/event-recorder.ts';
-import type { Pod, Secret } from '../objects/generated/core-v1.ts';
+import type { Pod } from '../objects/generated/core-v1.ts';
 import { podQos } from '../objects/qos.ts';
 import type { KubeletConfig } from './config.ts';
-import { ApiSource } from './desired/api-source.ts';
-import { FileSource } from './desired/file-source.ts';
-import { getUrl } from './desired/http-get.ts';
-import { HttpSource } from './desired/http-source.ts';
-import { MirrorPods } from './desired/mirror-pods.ts';
 import { PodDoor } from './desired/pod-door.ts';
-import { PodStore } from './desired/pod-store.ts';
-import { ActiveDeadlines, deadlineExceeded } from './dispatch/active-deadlines.ts';
+import { ActiveDeadlines } from './dispatch/active-deadlines.ts';
 import { PodIntake } from './dispatch/pod-intake.ts';
 import { refuseUnsupported } from './dispatch/refuse-unsupported.ts';
 import { PodWorkers, exceededGracePeriod } from './dispatch/pod-workers.ts';
 import { preempted } from './dispatch/select-victims.ts';
 import { podGraceSeconds } from './execute/compute-grace.ts';
-import { decideSandbox } from './execute/compute-pod-actions.ts';
 import { ContainerKiller } from './execute/container-kill.ts';
 import { CrashBackoff } from './execute/crash-backoff.ts';
 import { PodRuntime } from './execute/pod-runtime.ts';
 import { StartPacer, paceFor } from './execute/start-pacer.ts';
-import { isRestartingAll, mayRestartAll } from './execute/compute-restart-all.ts';
-import { hasEndedForGood, isToStartNext } from './execute/restart-policy.ts';
 import { nodeEvents, podEvents, podTarget } from './events.ts';
 import { KubeletApi } from './kubelet-api.ts';
-import { makeImageCollector, makeImages } from './kubelet-images.ts';
+import { makeImageCollector, makeImages, readPullSecrets } from './kubelet-images.ts';
 import { type MachinePlaces, openMachine } from './kubelet-machine.ts';
 import { makeServer } from './kubelet-server.ts';
+import { Sources } from './kubelet-sources.ts';
 import { Housekeeping } from './housekeeping.ts';
 import { Observe } from './observe/observe.ts';
 import { RuntimeStatus } from './observe/runtime-status.ts';
 import { PodParts } from './pod-parts.ts';
-import {
-  type PodContainer,
-  type PodSource,
-  isRunning,
-  isStaticPod,
-  isTerminalPhase,
-  podDescription,
-  podKey,
-  uidOf,
-} from './pod-model.ts';
-import { PodSync, type ReportOptions } from './pod-sync.ts';
+import { isRunning, isStaticPod, uidOf } from './pod-model.ts';
+import { PodReport } from './pod-report.ts';
+import { PodSync } from './pod-sync.ts';
 import { PodWhy } from './pod-why.ts';
 import { ProcessMeter } from './process-figures.ts';
-import { computePodStatus } from './report/compute-pod-status.ts';
-import { closePodStatus, findIllegalTransition, withDisruption } from './report/guard-pod-status.ts';
 import { NodeLease } from './report/node-lease.ts';
 import { NodeReporter } from './report/node-reporter.ts';
 import { PodStatusWriter } from './report/pod-status-writer.ts';
@@ -185,87 +166,20 @@ export async function runKubelet(
   });
 
   // ---- desired
-  const sources: PodSource[] = [
-    ...(client === undefined ? [] : (['api'] as const)),
-    ...(config.staticPodPath === '' ? [] : (['file'] as const)),
-    ...(config.staticPodUrl === '' ? [] : (['http'] as const)),
-  ];
-  const store = new PodStore({
-    sources,
+  const sources = new Sources({
+    config,
+    client,
+    api: known,
+    door,
     onChanges: (changes) => {
       why.podsChanged(changes);
-      for (const { pod } of changes) if (isStaticPod(pod)) mirrorRunner.mark(uidOf(pod));
       intake.take(changes); // loop: what should run goes to its lane
     },
-    onDuplicate: (pod, source) =>
-      events.pod(
-        pod,
-        'Warning',
-        'FailedValidation',
-        `Error validating pod ${pod.metadata.name}_${pod.metadata.namespace}(${uidOf(pod)}) from ${source} due to duplicate pod name "${pod.metadata.name}", ignoring`,
-      ),
+    events,
     clock,
     log: room('desired'),
   });
-  const apiSource =
-    known === undefined
-      ? undefined
-      : new ApiSource({
-          informer: known.pods,
-          problemsOf: (pod) => door.problemsOf(pod),
-          isNobody: (pod) => door.isNobody(pod),
-          known: (uid) => store.get(uid),
-          onUnusable: (pod, problems) => {
-            const message = `Error validating pod ${podDescription(pod)} from api: ${problems.join('; ')}, ignoring`;
-            if (!door.isNobody(pod)) events.pod(pod, 'Warning', 'FailedValidation', message);
-            const { resourceVersion } = pod.metadata;
-            room('desired').error({ resourceVersion, message }, 'the API brought a pod that cannot be used');
-          },
-          onSet: (pods) => store.setAll('api', pods),
-          onPod: (uid, pod) => store.setOne('api', uid, pod),
-        });
-  const fileSource =
-    config.staticPodPath === ''
-      ? undefined
-      : new FileSource({
-          path: config.staticPodPath,
-          nodeName,
-          periodMs: config.fileCheckPeriodMs,
-          onPods: (pods) => store.setAll('file', pods),
-          clock,
-          log: room('desired'),
-        });
-  const httpSource =
-    config.staticPodUrl === ''
-      ? undefined
-      : new HttpSource({
-          url: config.staticPodUrl,
-          nodeName,
-          periodMs: config.httpCheckPeriodMs,
-          get: (url, s) => getUrl(url, config.staticPodUrlHeaders, s),
-          onPods: (pods) => store.setAll('http', pods),
-          clock,
-          log: room('desired'),
-        });
-  const mirrors = client === undefined ? undefined : new MirrorPods({ api: client, node: () => known?.ownNode });
-  const mirrorRunner = new KeyedRunner(async (uid) => {
-    const pod = store.get(uid);
-    if (mirrors === undefined || pod === undefined || !isStaticPod(pod) || signal.aborted) return;
-    try {
-      await mirrors.ensure(pod, store.mirrorOf(pod), signal);
-    } catch (err) {
-      if (!signal.aborted)
-        room('desired').info(
-          { pod: pod.metadata.name, reason: describeError(err) },
-          'cannot create the mirror pod yet, will retry',
-        );
-    }
-  });
-
-  const markMirrors = (): void => {
-    for (const pod of store.list()) if (isStaticPod(pod)) mirrorRunner.mark(uidOf(pod));
-  };
-  known?.node.addHandlers({ onAdd: markMirrors }); // mirrors name the node as their owner
+  const { store } = sources;
 
   // ---- support
   const logs = new ContainerLogs({
@@ -408,56 +322,23 @@ export async function runKubelet(
       .map(({ address }) => address);
     return ips.length > 0 ? ips : [...config.nodeIps.ips];
   };
-  const report = (
-    pod: Pod,
-    observed: ReturnType<Observe['get']>,
-    { failures, isEnding, override, isOver = false }: ReportOptions,
-  ) => {
-    const uid = uidOf(pod);
-    const old = statuses.get(uid) ?? (isStaticPod(pod) ? store.mirrorOf(pod)?.status : pod.status);
-    const isLate = deadlines.isPast(pod, old?.startTime) && !isTerminalPhase(old?.phase);
-    if (isLate) events.pod(pod, 'Normal', deadlineExceeded.reason, deadlineExceeded.message);
-    const staysDown = (container: PodContainer, exitCode: number): boolean => hasEndedForGood(pod, container, exitCode);
-    if (!isEnding) resizes.settle(pod, observed);
-    const computed = computePodStatus({
-      pod,
-      actualPod: resizes.actual(pod),
-      resizeConditions: isEnding ? [] : resizes.conditions(uid),
-      observed,
-      old,
-      failures,
-      isToStart: (container) => !isEnding && isToStartNext(pod, container, observed),
-      staysDown,
-      needsSandbox: decideSandbox(pod, observed).kind === 'create',
-      isRestartingAll: mayRestartAll(pod) ? isRestartingAll(pod, observed) : undefined,
-      hasStopSignals: config.hasStopSignals,
-      hasRecursiveReadOnly: runtimeStatus.current?.handlers.some((one) => one.recursiveReadOnlyMounts) === true,
-      probes,
-      hasProbe: ({ spec }, kind) => (kind === 'startup' ? spec.startupProbe : spec.readinessProbe) !== undefined,
-      isEnding,
-      override: override ?? (isLate ? deadlineExceeded : undefined),
-      qosClass: podQos(pod),
-      hostIps: hostIps(),
-      runtimeName: runtimeName.value,
-      terminationMessage: (id) => messages.get(uid, id),
-      nowMs: clock.nowMs(),
-    });
-    const told = isOver ? closePodStatus(pod, computed) : computed;
-    const status = withDisruption(pod, told, old, override?.disruption, clock.nowMs());
-    deadlines.note(pod, status);
-    const container = findIllegalTransition(pod, old, status, staysDown);
-    if (container !== undefined) {
-      room('report').warn(
-        { pod: podKey(pod), uid, container },
-        'status dropped: a container that ended would run again',
-      );
-      return status;
-    }
-    statuses.set(uid, status);
-    why.statusChanged(pod, old, status);
-    probes.statusChanged(uid); // a container that is not ready is asked at once, not at the next tick
-    return status;
-  };
+  const deadlines = new ActiveDeadlines({ onDue: (uid) => workers.mark(uid), clock });
+  const podReport = new PodReport({
+    statuses,
+    mirrorOf: (pod) => store.mirrorOf(pod),
+    deadlines,
+    resizes,
+    probes,
+    onStatus: (pod, old, status) => why.statusChanged(pod, old, status),
+    hostIps,
+    runtimeName: () => runtimeName.value,
+    hasRecursiveReadOnly: () => runtimeStatus.current?.handlers.some((one) => one.recursiveReadOnlyMounts) === true,
+    hasStopSignals: config.hasStopSignals,
+    terminationMessage: (uid, id) => messages.get(uid, id),
+    events,
+    clock,
+    log: room('report'),
+  });
 
   // ---- execute
   const userNamespaces = new UserNamespaces({
@@ -490,14 +371,14 @@ export async function runKubelet(
   const runtime = new PodRuntime({
     cri,
     ensureImage: async (pod, container, sandbox, s) =>
-      images.ensure(pod, container, sandbox, await pullSecrets(pod, s), s),
+      images.ensure(pod, container, sandbox, await readPullSecrets({ objects, events }, pod, s), s),
     sandboxParts: (pod, s) => parts.sandboxParts(pod, s),
     containerParts: (pod, container, context, s) => parts.containerParts(pod, container, context, s),
     resizePod: carryOut,
     onStarts: (pod, container) => resizes.starts(pod, container),
     onSandboxReady: (pod, sandbox) => {
       const uid = uidOf(pod);
-      report(pod, observe.noteSandbox(uid, sandbox), { failures: sync.failures(uid), isEnding: false });
+      podReport.report(pod, observe.noteSandbox(uid, sandbox), { failures: sync.failures(uid), isEnding: false });
     },
     pacer: new StartPacer(paceFor(facts.cpuCount), clock),
     crashBackoff: new CrashBackoff(clock, config.crashLoopBackOffMaxMs),
@@ -508,25 +389,6 @@ export async function runKubelet(
     clock,
     log: room('execute'),
   });
-  const pullSecrets = async (pod: Pod, s: AbortSignal): Promise<Secret[]> => {
-    const names = (pod.spec.imagePullSecrets ?? []).flatMap(({ name }) =>
-      name === undefined || name === '' ? [] : [name],
-    );
-    const found = await Promise.allSettled(
-      names.map((name) => objects.secret(pod.metadata.namespace ?? 'default', name, s)),
-    );
-    const missing = names.filter((_, i) => found[i]?.status === 'rejected');
-    if (missing.length > 0) {
-      events.pod(
-        pod,
-        'Warning',
-        'FailedToRetrieveImagePullSecret',
-        `Unable to retrieve some image pull secrets (${missing.join(', ')}); attempting to pull the image may not succeed.`,
-      );
-    }
-    return found.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
-  };
-
   const weighQos = (): Promise<void> =>
     podCgroups.updateQos(
       store
@@ -536,11 +398,10 @@ export async function runKubelet(
     );
 
   // ---- dispatch
-  const deadlines = new ActiveDeadlines({ onDue: (uid) => workers.mark(uid), clock });
   const sync: PodSync = new PodSync({
     observe,
     runtime,
-    report,
+    report: (pod, observed, options) => podReport.report(pod, observed, options),
     readMessages: (pod, seen, s) => messages.read(pod, seen, s),
     networkError: () => runtimeStatus.networkError(),
     objects,
@@ -589,7 +450,7 @@ export async function runKubelet(
     node: () => nodeReporter.node(),
     readNode: (s) => known?.readNode(s) ?? Promise.resolve(undefined),
     forbidden: (pod) => {
-      const why = apiSource?.refusalOf(uidOf(pod));
+      const why = sources.refusalOf(uidOf(pod));
       if (why !== undefined) return { reason: 'FailedValidation', message: `the pod is not valid: ${why}` };
       return refuseSysctls(pod, { allowedUnsafe: config.allowedUnsafeSysctls, kernelRelease: facts.kernelVersion });
     },
@@ -622,7 +483,7 @@ export async function runKubelet(
     },
     onCopyChanged: (uid) => {
       statuses.mark(uid);
-      mirrorRunner.mark(uid);
+      sources.markMirror(uid);
     },
     onEvicted: (uid) => housekeeping.collect(uid),
     onUpdated: (pod) => volumes.markPod(uidOf(pod)),
@@ -643,7 +504,7 @@ export async function runKubelet(
       },
     },
     cgroups: podCgroups,
-    deleteMirror: async (mirror, s) => mirrors?.delete(mirror, s),
+    deleteMirror: async (mirror, s) => sources.mirrors?.delete(mirror, s),
     isRejected: (uid) => intake.isRejected(uid),
     reported: () => statuses.uids(),
     forget: (uid) => {
@@ -756,32 +617,13 @@ export async function runKubelet(
         .filter((part) => part !== undefined)
         .map((part) => (s: AbortSignal) => part.run(s)),
       (s) => watchDriver({ cri, clock }, s),
-      ...[fileSource, httpSource]
-        .filter((source) => source !== undefined)
-        .map((source) => (s: AbortSignal) => whenReady(s).then(() => source.run(s))),
-      ...(apiSource === undefined
-        ? []
-        : [
-            async (s: AbortSignal) => {
-              await whenReady(s);
-              await known?.node.whenSynced(s); // labels and taints that only the API knows decide about admission
-              await apiSource.run(s);
-            },
-          ]),
+      (s) => sources.run(whenReady, s),
       async (s) => {
         const periodMs = config.syncPeriodMs;
         await runLoop(weighQos, { periodMs, clock, log: room('resources') }, s);
       },
-      async (s) => {
-        // A mirror that somebody deleted, or that could not be made yet, comes back.
-        while (!s.aborted) {
-          markMirrors();
-          await clock.sleep(10_000, s);
-        }
-      },
     ]);
   } finally {
-    await mirrorRunner.whenIdle();
     cri.close();
     meter.close();
   }
