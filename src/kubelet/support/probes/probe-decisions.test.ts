@@ -30,8 +30,13 @@ describe('resolvePort', () => {
   ])('%s → %s', (port, want) => {
     expect(resolvePort(port, web)).toBe(want);
   });
-  it.each(['nope', 0, 70000, '0'])('%s is refused', (port) => {
-    expect(() => resolvePort(port, web)).toThrow(/port/);
+  it.each([
+    ['nope', 'strconv.Atoi: parsing "nope": invalid syntax'],
+    [0, 'invalid port number: 0'],
+    [70000, 'invalid port number: 70000'],
+    ['0', 'invalid port number: 0'],
+  ])('%s is refused', (port, says) => {
+    expect(() => resolvePort(port, web)).toThrow(new Error(says));
   });
 });
 
