@@ -50,7 +50,6 @@ beforeEach(() => {
           isRuntimeOnly: false,
         });
       },
-      mark: (uid) => notes.push(`mark ${uid}`),
       state: (uid) => lanes.get(uid),
     },
     pods: () => pods,
@@ -169,12 +168,18 @@ describe('PodIntake', () => {
     await add(named('a'));
     await take({ kind: 'reconcile', pod: named('a', {}, { phase: 'Running' }), old: named('a') });
     expect(notes.slice(1)).toEqual(['copy a']);
-    const gated = { ...named('a'), spec: { ...named('a').spec, readinessGates: [{ conditionType: 'x' }] } };
-    await take({ kind: 'reconcile', pod: gated, old: named('a') });
-    expect(notes.slice(2)).toEqual(['copy a', 'mark a']);
     expect(updates).toHaveLength(1);
+    const open = { conditions: [{ type: 'x', status: 'True' }] };
+    const gated = {
+      ...named('a', {}, open),
+      spec: { ...named('a').spec, readinessGates: [{ conditionType: 'x' }] },
+    };
+    await take({ kind: 'reconcile', pod: gated, old: named('a') });
+    expect(updates.slice(1)).toEqual([{ pod: gated }]);
     await take({ kind: 'reconcile', pod: named('a', {}, { phase: 'Failed' }), old: named('a') });
-    expect(updates).toHaveLength(2);
+    expect(updates).toHaveLength(3);
+    await take({ kind: 'reconcile', pod: { ...gated, metadata: { ...gated.metadata, uid: 'unknown' } }, old: gated });
+    expect(updates).toHaveLength(3);
   });
 
   it('a removed pod ends with the grace of its spec; a refused one is forgotten', async () => {

@@ -17,7 +17,7 @@ import type { PodWorkers } from './pod-workers.ts';
 import { selectVictims } from './select-victims.ts';
 
 interface PodIntakeNeed {
-  workers: Pick<PodWorkers, 'update' | 'mark' | 'state'>;
+  workers: Pick<PodWorkers, 'update' | 'state'>;
   /** All pods that should run here. */
   pods(): readonly Pod[];
   /** The static pod that a mirror stands for. */
@@ -111,9 +111,12 @@ export class PodIntake {
         return;
       case 'reconcile':
         onCopyChanged(uid);
-        if (workers.state(uid) !== undefined && isTerminalPhase(pod.status?.phase))
+        // the lane judges gates by the conditions of the pod that it has: it needs the newest
+        if (
+          workers.state(uid) !== undefined &&
+          (isTerminalPhase(pod.status?.phase) || (pod.spec.readinessGates ?? []).length > 0)
+        )
           workers.update({ pod: resizes.given(pod) });
-        else if ((pod.spec.readinessGates ?? []).length > 0) workers.mark(uid);
         if (pod.status?.phase === 'Failed' && pod.status.reason === 'Evicted') this.#need.onEvicted(uid);
         return;
       case 'remove':
