@@ -184,7 +184,7 @@ describeAsRoot('the life of containers', () => {
         );
         const [text] = await watch.until(/"waiting":{[^{}]*PostStartHookError[^{}]*}/);
         expect(text).toMatch(
-          /Exec lifecycle hook \(\[sh -c echo no; exit 7\]\) for Container \\"main\\" in Pod \\"start-fail_default\(.*\)\\" failed - error: command 'sh -c echo no; exit 7' exited with 7: no\\n, message: \\"no\\\\n\\"/,
+          /Exec lifecycle hook \(\[sh -c echo no; exit 7\]\) for Container \\"main\\" in Pod \\"start-fail_default\(.*\)\\" failed - error: command 'sh -c echo no; exit 7' exited with 7: , message: \\"no\\\\n\\"/,
         );
         await awaitEvent(lab, 'start-fail', 'FailedPostStartHook', 'PostStartHook failed');
         await awaitEvent(lab, 'start-fail', 'Killing', 'FailedPostStartHook');

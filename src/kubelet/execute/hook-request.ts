@@ -1,6 +1,7 @@
 /** The HTTP request of a postStart or preStop hook. Any answer is a success; only a failed exchange is not. */
 import { type IncomingMessage, request as httpRequest } from 'node:http';
 import { request as httpsRequest } from 'node:https';
+import { goQuote } from '../../base/go-quote.ts';
 import { kubernetesVersion } from '../../base/version.ts';
 import type { Container, HTTPGetAction } from '../../objects/generated/core-v1.ts';
 
@@ -86,12 +87,11 @@ function headersOf(action: HTTPGetAction): Record<string, string[]> {
   return headers;
 }
 
+/** The texts are those that probes have for the same mistake. */
 function resolvePort(port: number | string, container: Container): number {
-  if (typeof port === 'number') return port;
   const named = container.ports?.find(({ name }) => name === port)?.containerPort;
   const number = named ?? Number(port);
-  if (!Number.isInteger(number) || number < 1 || number > 65535) {
-    throw new Error(`couldn't find port "${port}" in container "${container.name}"`);
-  }
+  if (Number.isNaN(number)) throw new Error(`strconv.Atoi: parsing ${goQuote(String(port))}: invalid syntax`);
+  if (!Number.isInteger(number) || number < 1 || number > 65535) throw new Error(`invalid port number: ${port}`);
   return number;
 }

@@ -28,6 +28,7 @@ function run(
   handler: LifecycleHandler,
   {
     exitCode = 0,
+    complained = '',
     said = '',
     container = testContainer('web'),
     podIp = '127.0.0.1',
@@ -38,7 +39,7 @@ function run(
 ): Promise<void> {
   const execSync = (id: string, command: readonly string[], timeout: number) => {
     executions.push({ id, command, timeout });
-    return Promise.resolve({ exitCode, stdout: Buffer.from(said), stderr: Buffer.from('') });
+    return Promise.resolve({ exitCode, stdout: Buffer.from(said), stderr: Buffer.from(complained) });
   };
   const events = { pod: (_: unknown, ...words: string[]) => void told.push(words.join(' ')) };
   return runHook({ clock, events, execSync }, handler, { pod, container, containerId: 'web-0', podIp }, abort);
@@ -63,8 +64,10 @@ describe('runHook', () => {
   });
 
   it('fails with a command that fails, in words that tools show', async () => {
-    await expect(run({ exec: { command: ['sh', '-c'] } }, { exitCode: 3, said: '\u001bno' })).rejects.toThrow(
-      `Exec lifecycle hook ([sh -c]) for Container "web" in Pod "web_default(uid-1)" failed - error: command 'sh -c' exited with 3: \u001bno, message: "\\x1bno"`,
+    await expect(
+      run({ exec: { command: ['sh', '-c'] } }, { exitCode: 3, said: '\u001bno', complained: ' bad' }),
+    ).rejects.toThrow(
+      `Exec lifecycle hook ([sh -c]) for Container "web" in Pod "web_default(uid-1)" failed - error: command 'sh -c' exited with 3:  bad, message: "\\x1bno bad"`,
     );
   });
 
@@ -130,7 +133,7 @@ describe('runHook', () => {
       { container: testContainer('web', { ports: [{ name: 'http', containerPort: port }] }) },
     );
     expect(asked).toHaveLength(1);
-    await expect(run({ httpGet: { port: 'other' } })).rejects.toThrow(`couldn't find port "other" in container "web"`);
+    await expect(run({ httpGet: { port: 'other' } })).rejects.toThrow('strconv.Atoi: parsing "other": invalid syntax');
   });
 
   it('fails when nobody answers', async () => {

@@ -41,7 +41,7 @@ export async function runHook(
       said = Buffer.concat([stdout, stderr])
         .subarray(0, 10 * 1024)
         .toString();
-      throw new Error(`command '${command.join(' ')}' exited with ${exitCode}: ${said}`);
+      throw new Error(`command '${command.join(' ')}' exited with ${exitCode}: ${stderr.toString()}`);
     } catch (cause) {
       throw new HookError(
         `Exec lifecycle hook ([${command.join(' ')}]) ${where} failed - error: ${textOf(cause)}, message: ${goQuote(said)}`,
