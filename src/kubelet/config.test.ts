@@ -122,6 +122,11 @@ describe('loadKubeletConfig', () => {
     });
   });
 
+  it('takes a rate of 0 for that of clients that were told none', async () => {
+    const config = await loadYaml('eventRecordQPS: 0\nkubeAPIQPS: 0\n');
+    expect(config).toMatchObject({ eventRecordQps: 5, eventBurst: 100, kubeApiQps: 5, kubeApiBurst: 100 });
+  });
+
   it('takes a gate that may be set to either value', async () => {
     const config = await loadYaml('', '--feature-gates=ContainerStopSignals=true');
     expect(config.hasStopSignals).toBe(true);

@@ -92,7 +92,6 @@ export interface KubeletConfig {
   // API client and events
   kubeApiQps: number;
   kubeApiBurst: number;
-  /** 0: unlimited. */
   eventRecordQps: number;
   eventBurst: number;
 
@@ -270,6 +269,9 @@ async function checkKubeconfig(flags: KubeletFlags, files: ConfigFiles, problems
   }
 }
 
+/** What Go clients take a rate of 0 for: unlimited it is not. */
+const clientDefaults = { qps: 5, burst: 10 } as const;
+
 function withFlags(values: FieldValues, flags: Partial<FieldValues>): FieldValues {
   const merged = { ...values, ...flags };
   if (flags.featureGates !== undefined) merged.featureGates = { ...values.featureGates, ...flags.featureGates };
@@ -329,10 +331,10 @@ function toKubeletConfig(
     },
     imageCredentialProviders,
     imageCredentialProviderBinDir: flags.imageCredentialProviderBinDir,
-    kubeApiQps: v.kubeAPIQPS,
-    kubeApiBurst: v.kubeAPIBurst,
-    eventRecordQps: v.eventRecordQPS,
-    eventBurst: v.eventBurst,
+    kubeApiQps: v.kubeAPIQPS || clientDefaults.qps,
+    kubeApiBurst: v.kubeAPIBurst || clientDefaults.burst,
+    eventRecordQps: v.eventRecordQPS || clientDefaults.qps,
+    eventBurst: v.eventBurst || clientDefaults.burst,
     nodeStatusUpdatePeriodMs: v.nodeStatusUpdateFrequency,
     nodeStatusReportPeriodMs: v.nodeStatusReportFrequency,
     nodeLeaseDurationSeconds: v.nodeLeaseDurationSeconds,

@@ -50,7 +50,7 @@ class LogLines {
 beforeEach(async () => {
   process.stdout.write(`hostile pods: HOSTILE_SEED=${seed}\n`);
   const ipPool = Array.from({ length: 1000 }, (_, i) => `10.88.${Math.floor(i / 250)}.${(i % 250) + 2}`);
-  t = await openFixture({ config: { maxPods: 1000, eventRecordQPS: 0 }, cri: { ipPool } });
+  t = await openFixture({ config: { maxPods: 1000, eventRecordQPS: 100_000 }, cri: { ipPool } });
   t.cri.behave({ name: 'setup' }, { exits: { afterMs: 0, code: 0 } });
   api = new WireApi();
   const server = await api.start();
