@@ -36,8 +36,10 @@ const startMethods: Record<string, RegExp> = {
     /^Unhealthy: Readiness probe errored and resulted in unknown state: rpc error: code = Unknown desc = broken$/,
 };
 const endMethods: Record<string, RegExp> = {
-  StopContainer: /^FailedKillPod: error killing pod: .*broken$/,
-  StopPodSandbox: /^FailedKillPod: error killing pod: .*broken$/,
+  StopContainer:
+    /^FailedKillPod: error killing pod: failed to "KillContainer" for "web" with KillContainerError: "rpc error: code = Unknown desc = broken"$/,
+  StopPodSandbox:
+    /^FailedKillPod: error killing pod: failed to "KillPodSandbox" for "[^"]+" with KillPodSandboxError: "rpc error: code = Unknown desc = broken"$/,
 };
 const cleanUpMethods = ['RemoveContainer', 'RemovePodSandbox'];
 const loggingMethod = 'ReopenContainerLog';

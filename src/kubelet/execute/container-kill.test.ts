@@ -8,6 +8,7 @@ import {
   testSandbox,
 } from '../../../test/fixtures/kubelet-pods.ts';
 import { FakeClock } from '../../base/clock.ts';
+import { RpcError } from '../../base/grpc.ts';
 import { silentLogger } from '../../base/logger.ts';
 import type { Pod } from '../../objects/generated/core-v1.ts';
 import type { ObservedPod } from '../pod-model.ts';
@@ -18,6 +19,7 @@ let clock: FakeClock;
 let calls: string[];
 let execSeconds: number;
 let stopSeconds: Record<string, number>;
+let stuckSandbox: string | undefined;
 let killer: ContainerKiller;
 
 beforeEach(() => {
@@ -25,6 +27,7 @@ beforeEach(() => {
   calls = [];
   execSeconds = 0;
   stopSeconds = {};
+  stuckSandbox = undefined;
   const startMs = clock.nowMs();
   const at = (): string => `${(clock.nowMs() - startMs) / 1000}s`;
   killer = new ContainerKiller({
@@ -36,7 +39,8 @@ beforeEach(() => {
       },
       stopPodSandbox: (id) => {
         calls.push(`${at()} stop sandbox ${id}`);
-        return Promise.resolve();
+        if (id !== stuckSandbox) return Promise.resolve();
+        return Promise.reject(new Error('Cannot stop it', { cause: new RpcError('Unknown', 'no network') }));
       },
       execSync: async (id, command) => {
         calls.push(`${at()} exec ${id} ${command.join(' ')}`);
@@ -172,16 +176,21 @@ describe('killPod', () => {
     expect(await killPod(pod, testObserved([testInstance('s1'), testInstance('a')]), 5)).toContain('5s stop s1-0 2');
   });
 
-  it('a container that cannot be stopped fails the whole, after the others were', async () => {
+  it('what cannot be stopped fails the whole, after the rest was, and each is named', async () => {
     stopSeconds = { 'a-0': -1 };
+    stuckSandbox = 'sandbox-0';
     const seen = await killPod(
       testPod({ containers: [testContainer('a'), testContainer('b')] }),
-      testObserved([testInstance('a'), testInstance('b')]),
+      testObserved([testInstance('a'), testInstance('b')], [testSandbox(), testSandbox({ id: 's2' })]),
       5,
     );
     expect(seen).toContain('0s stop b-0 5');
-    expect(seen.at(-1)).toBe('failed: a-0 is stuck');
-    expect(seen).not.toContainEqual(expect.stringContaining('sandbox'));
+    expect(seen.slice(-3)).toEqual([
+      '0s stop sandbox sandbox-0',
+      '0s stop sandbox s2',
+      'failed: [failed to "KillContainer" for "a" with KillContainerError: "a-0 is stuck", ' +
+        'failed to "KillPodSandbox" for "uid-1" with KillPodSandboxError: "rpc error: code = Unknown desc = no network"]',
+    ]);
   });
 });
 

@@ -6,6 +6,8 @@ import { waitIsOver } from '../../base/quiet-abort.ts';
 import type { Cri } from '../../adapters/cri/cri.ts';
 import type { Clock } from '../../base/clock.ts';
 import { describeError } from '../../base/errors.ts';
+import { goQuote } from '../../base/go-quote.ts';
+import { rpcText } from '../../base/grpc.ts';
 import type { Logger } from '../../base/logger.ts';
 import type { Container, LifecycleHandler, Pod } from '../../objects/generated/core-v1.ts';
 import {
@@ -15,6 +17,7 @@ import {
   type PodEvents,
   type PodPhases,
   podContainers,
+  uidOf,
 } from '../pod-model.ts';
 import { containerGraceSeconds, minimumStopSeconds } from './compute-grace.ts';
 import type { KillOrder } from './compute-pod-actions.ts';
@@ -65,11 +68,22 @@ export class ContainerKiller {
       );
       return kill;
     });
-    const failures = (await Promise.allSettled(kills)).filter((result) => result.status === 'rejected');
-    if (failures[0] !== undefined) throw failures[0].reason;
+    const results = await Promise.allSettled(kills);
+    const failures = results.flatMap((result, i) =>
+      result.status === 'rejected' ? [failureText('Container', byTurn[i]?.name ?? '', result.reason)] : [],
+    );
+    // a container that does not end by itself ends with its sandbox
     for (const sandbox of observed.sandboxes) {
-      await this.#need.phases.span(pod, 'stop sandbox', () => this.#need.cri.stopPodSandbox(sandbox.id, signal));
+      signal.throwIfAborted();
+      try {
+        await this.#need.phases.span(pod, 'stop sandbox', () => this.#need.cri.stopPodSandbox(sandbox.id, signal));
+      } catch (err) {
+        failures.push(failureText('PodSandbox', uidOf(pod), err));
+      }
     }
+    signal.throwIfAborted();
+    const distinct = [...new Set(failures)];
+    if (distinct.length > 0) throw new Error(distinct.length === 1 ? distinct[0] : `[${distinct.join(', ')}]`);
   }
 
   async killContainer(
@@ -165,6 +179,13 @@ export class ContainerKiller {
     over.abort(waitIsOver);
     return failure ?? undefined;
   }
+}
+
+/** In the words that people look for, e.g. `failed to "KillContainer" for "web" with KillContainerError: "…"`. */
+function failureText(what: 'Container' | 'PodSandbox', name: string, err: unknown): string {
+  const text = rpcText(err);
+  const said = text.startsWith('rpc error') ? text : describeError(err);
+  return `failed to "Kill${what}" for ${goQuote(name)} with Kill${what}Error: ${goQuote(said)}`;
 }
 
 /** Sidecars by their place; each waits for all regular containers and for the sidecars after it. */

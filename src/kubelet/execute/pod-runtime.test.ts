@@ -315,8 +315,8 @@ describe('ending', () => {
       ],
       { observed: testObserved([], [testSandbox()]) },
     );
-    expect(calls.at(-1)).toBe('Warning FailedKillPod: error killing pod: busy');
-    expect(outcome.error?.message).toBe('busy');
+    expect(calls).toEqual(['stop-sandbox sandbox-0']);
+    expect(outcome.error?.message).toBe('failed to "KillPodSandbox" for "uid-1" with KillPodSandboxError: "busy"');
   });
 
   it('a container that cannot be killed is not started again', async () => {

@@ -236,7 +236,6 @@ class Turn {
     try {
       if (this.#observed !== undefined) await this.#killer.killPod(this.#pod, this.#observed, undefined, signal);
     } catch (err) {
-      events.pod(this.#pod, 'Warning', 'FailedKillPod', `error killing pod: ${describeError(err)}`);
       throw new TurnEnded('cannot kill the pod', { cause: this.#note(err) });
     }
   }
