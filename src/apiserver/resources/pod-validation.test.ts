@@ -26,3 +26,22 @@ describe('validatePodSpec: stop signals', () => {
     expect(text.slice(0, want.length || undefined)).toBe(want);
   });
 });
+
+describe('validatePodSpec: user namespaces', () => {
+  const network = 'spec.hostNetwork: Forbidden: when `hostUsers` is false';
+  const pid = 'spec.hostPID: Forbidden: when `hostUsers` is false';
+  const ipc = 'spec.hostIPC: Forbidden: when `hostUsers` is false';
+  it.each([
+    { spec: { hostUsers: false }, want: [] },
+    { spec: { hostUsers: false, hostNetwork: false, hostPID: false, hostIPC: false }, want: [] },
+    { spec: { hostUsers: true, hostNetwork: true, hostPID: true, hostIPC: true }, want: [] },
+    { spec: { hostNetwork: true, hostPID: true, hostIPC: true }, want: [] },
+    { spec: { hostUsers: false, hostNetwork: true }, want: [network] },
+    { spec: { hostUsers: false, hostPID: true }, want: [pid] },
+    { spec: { hostUsers: false, hostIPC: true }, want: [ipc] },
+    { spec: { hostUsers: false, hostNetwork: true, hostPID: true, hostIPC: true }, want: [network, pid, ipc] },
+  ])('$spec', ({ spec, want }) => {
+    const errors = validatePodSpec({ ...spec, containers: [{ name: 'web', image: 'x' }] }, 'spec');
+    expect(errors.map((error) => `${error.field}: ${error.phrase}`)).toEqual(want);
+  });
+});

@@ -46,6 +46,7 @@ export function validatePodSpec(spec: PodSpec, field: string): FieldError[] {
       errors.push(...stopSignalErrors(spec, container.lifecycle?.stopSignal, `${at}.lifecycle.stopSignal`));
     }
   }
+  errors.push(...hostUsersErrors(spec, field));
   errors.push(...validateResizePolicies(spec, field), ...validatePodResources(spec, field));
   errors.push(...oneOf(spec.restartPolicy, `${field}.restartPolicy`, ['Always', 'OnFailure', 'Never']));
   errors.push(
@@ -90,6 +91,14 @@ export function validatePodSpec(spec: PodSpec, field: string): FieldError[] {
     }
   }
   return errors;
+}
+
+/** A user namespace of its own goes with no other namespace of the host. */
+function hostUsersErrors(spec: PodSpec, field: string): FieldError[] {
+  if (spec.hostUsers !== false) return [];
+  return (['hostNetwork', 'hostPID', 'hostIPC'] as const)
+    .filter((name) => spec[name] === true)
+    .map((name) => forbiddenField(`${field}.${name}`, 'when `hostUsers` is false'));
 }
 
 function stopSignalErrors(spec: PodSpec, signal: string | undefined, field: string): FieldError[] {
