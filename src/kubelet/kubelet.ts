@@ -15,9 +15,11 @@ import type { Pod } from '../objects/generated/core-v1.ts';
 import { podQos } from '../objects/qos.ts';
 import type { KubeletConfig } from './config.ts';
 import { PodDoor } from './desired/pod-door.ts';
+import type { Rejection } from './dispatch/admit-pod.ts';
 import { ActiveDeadlines } from './dispatch/active-deadlines.ts';
+import { onlyEphemeral, withoutEphemeral } from './dispatch/ephemeral-door.ts';
 import { PodIntake } from './dispatch/pod-intake.ts';
-import { refuseUnsupported } from './dispatch/refuse-unsupported.ts';
+import { refuseEphemeral, refuseUnsupported } from './dispatch/refuse-unsupported.ts';
 import { PodWorkers, exceededGracePeriod } from './dispatch/pod-workers.ts';
 import { preempted } from './dispatch/select-victims.ts';
 import { podGraceSeconds } from './execute/compute-grace.ts';
@@ -398,12 +400,21 @@ export async function runKubelet(
     );
 
   // ---- dispatch
+  const gates = { ContainerStopSignals: config.hasStopSignals };
+  const refuseVolume = (pod: Pod): Rejection | undefined => {
+    const message = volumes.refused(pod);
+    return message === undefined ? undefined : { reason: 'PodFeatureUnsupported', message };
+  };
   const sync: PodSync = new PodSync({
     observe,
     runtime,
     report: (pod, observed, options) => podReport.report(pod, observed, options),
     readMessages: (pod, seen, s) => messages.read(pod, seen, s),
     networkError: () => runtimeStatus.networkError(),
+    refuseEphemeral: (pod, container) => {
+      const alone = onlyEphemeral(pod, container);
+      return refuseEphemeral(container, gates) ?? refuseAppArmor(alone, facts) ?? refuseVolume(alone);
+    },
     objects,
     volumes,
     cgroups: {
@@ -454,12 +465,12 @@ export async function runKubelet(
       if (why !== undefined) return { reason: 'FailedValidation', message: `the pod is not valid: ${why}` };
       return refuseSysctls(pod, { allowedUnsafe: config.allowedUnsafeSysctls, kernelRelease: facts.kernelVersion });
     },
-    unsupported: (pod) => {
-      const volume = volumes.refused(pod);
+    unsupported: (asked) => {
+      const pod = withoutEphemeral(asked);
       return (
         (pod.status?.phase === 'Pending' ? refuseAppArmor(pod, facts) : undefined) ??
-        refuseUnsupported(pod, { ContainerStopSignals: config.hasStopSignals }) ??
-        (volume === undefined ? undefined : { reason: 'PodFeatureUnsupported', message: volume })
+        refuseUnsupported(pod, gates) ??
+        refuseVolume(pod)
       );
     },
     preempt: async (pod, s) => {

@@ -6,7 +6,9 @@ import { describeError } from '../base/errors.ts';
 import { rpcText } from '../base/grpc.ts';
 import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/logger.ts';
-import type { Pod, PodStatus } from '../objects/generated/core-v1.ts';
+import type { EphemeralContainer, Pod, PodStatus } from '../objects/generated/core-v1.ts';
+import type { Rejection } from './dispatch/admit-pod.ts';
+import { sortOutEphemeral } from './dispatch/ephemeral-door.ts';
 import type { PodState, TurnOutcome } from './dispatch/next-pod-state.ts';
 import type { PodTurns } from './dispatch/pod-workers.ts';
 import { type PodResizes, computePodActions } from './execute/compute-pod-actions.ts';
@@ -58,6 +60,8 @@ interface PodSyncNeed {
   /** Reads what ended containers left as their message. */
   readMessages(pod: Pod, observed: ObservedPod, signal: AbortSignal): Promise<void>;
   networkError(): string | undefined;
+  /** Why this node cannot run a container that came to a pod that is here. */
+  refuseEphemeral(pod: Pod, container: EphemeralContainer): Rejection | undefined;
   objects: { register(pod: Pod): void; unregister(uid: string): void };
   volumes: {
     mount(pod: Pod, signal: AbortSignal): Promise<ReadonlyMap<string, MountedVolume>>;
@@ -128,6 +132,7 @@ export class PodSync implements PodTurns {
     if (observed !== undefined) await this.#readMessages(pod, observed, signal);
     if (!this.#hadTurn.has(uid)) this.#noteFailures(uid, toldFailures(pod, observed), []);
     this.#hadTurn.add(uid);
+    const accepted = this.#refuseEphemeral(pod, observed);
     const status = this.#report(pod, observed, false);
     if (isTerminalPhase(status.phase)) return { kind: 'terminal' };
 
@@ -138,12 +143,17 @@ export class PodSync implements PodTurns {
     }
     const ended = await this.#endOutsiders(pod, interrupt, signal);
     if (ended !== undefined) return ended;
-    const prepared = await this.#prepare(pod, interrupt);
+    const prepared = await this.#prepare(accepted, interrupt);
     if (prepared !== undefined) return prepared;
     probes.addPod(pod);
 
     // The interrupt ends pulls and waits; calls that would leave half a container behind go to their end.
-    const actions = computePodActions({ pod, observed: observe.get(uid), probes, resizes: this.#need.resizes });
+    const actions = computePodActions({
+      pod: accepted,
+      observed: observe.get(uid),
+      probes,
+      resizes: this.#need.resizes,
+    });
     if (actions.length === 0) return { kind: 'done' };
     this.#toLookAt.add(uid);
     const outcome = await this.#need.runtime.execute(pod, observe.get(uid), actions, interrupt, signal);
@@ -160,6 +170,18 @@ export class PodSync implements PodTurns {
     if (outcome.error === undefined) return { kind: 'done' };
     const untilMs = outcome.retryAtMs === undefined ? undefined : outcome.retryAtMs - this.#need.clock.nowMs();
     return { kind: 'failed', message: describeError(outcome.error), untilMs };
+  }
+
+  /** Says once which ephemeral containers this node refuses. @returns the pod without them */
+  #refuseEphemeral(pod: Pod, observed: ObservedPod | undefined): Pod {
+    const sorted = sortOutEphemeral(pod, observed, (container) => this.#need.refuseEphemeral(pod, container));
+    const known = this.failures(uidOf(pod));
+    for (const [name, { reason, message }] of sorted.refused) {
+      if (known.get(name)?.message === message) continue;
+      this.#need.events.container(pod, 'ephemeral', name, 'Warning', reason, message);
+    }
+    this.#noteFailures(uidOf(pod), sorted.refused, []);
+    return sorted.pod;
   }
 
   /** A look at the pod that its next step goes by: without one there is no next step. */
