@@ -26,6 +26,7 @@ import { podGraceSeconds } from './execute/compute-grace.ts';
 import { ContainerKiller } from './execute/container-kill.ts';
 import { CrashBackoff } from './execute/crash-backoff.ts';
 import { PodRuntime } from './execute/pod-runtime.ts';
+import { StopSignalCheck } from './execute/stop-signal-check.ts';
 import { StartPacer, paceFor } from './execute/start-pacer.ts';
 import { nodeEvents, podEvents, podTarget } from './events.ts';
 import { KubeletApi } from './kubelet-api.ts';
@@ -325,6 +326,7 @@ export async function runKubelet(
     return ips.length > 0 ? ips : [...config.nodeIps.ips];
   };
   const deadlines = new ActiveDeadlines({ onDue: (uid) => workers.mark(uid), clock });
+  const stopSignals = new StopSignalCheck({ events, log: room('execute') });
   const podReport = new PodReport({
     statuses,
     mirrorOf: (pod) => store.mirrorOf(pod),
@@ -408,7 +410,10 @@ export async function runKubelet(
   const sync: PodSync = new PodSync({
     observe,
     runtime,
-    report: (pod, observed, options) => podReport.report(pod, observed, options),
+    report: (pod, observed, options) => {
+      stopSignals.look(pod, observed);
+      return podReport.report(pod, observed, options);
+    },
     readMessages: (pod, seen, s) => messages.read(pod, seen, s),
     networkError: () => runtimeStatus.networkError(),
     refuseEphemeral: (pod, container) => {
@@ -522,6 +527,7 @@ export async function runKubelet(
       statuses.forget(uid);
       images.forget(uid);
       messages.forget(uid);
+      stopSignals.forget(uid);
       sync.forget(uid);
       deadlines.forget(uid);
       resizes.forget(uid);

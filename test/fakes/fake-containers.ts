@@ -118,6 +118,7 @@ export function toContainerStatus(container: FakeContainer, fields: MessageField
     annotations: config.annotations,
     mounts: config.mounts,
     log_path: container.logPath,
+    ...(fields === '1.6' ? {} : { stop_signal: config.stop_signal }),
     resources: config.linux?.resources ? { linux: config.linux.resources } : null,
     user:
       fields === '1.6' ? null : { linux: { uid: user, gid: config.linux?.security_context?.run_as_group?.value ?? 0 } },
