@@ -36,6 +36,7 @@ function statusOf(more: Partial<PodStatusInput>): PodStatus {
     hasProbe: ({ spec }, kind) => (kind === 'startup' ? spec.startupProbe : spec.readinessProbe) !== undefined,
     isEnding: false,
     override: undefined,
+    lastWord: undefined,
     qosClass: 'BestEffort',
     hostIps: ['192.0.2.1'],
     runtimeName: 'containerd',
@@ -141,8 +142,20 @@ describe('computePodStatus: phase', () => {
   });
 
   it('an override says why the pod was ended', () => {
-    const override = { phase: 'Failed', reason: 'Preempting', message: 'made room' };
-    expect(statusOf({ override, observed: testObserved([testInstance('web')]) })).toMatchObject(override);
+    const override = { phase: 'Failed', reason: 'DeadlineExceeded', message: 'took too long' };
+    const status = statusOf({ override, observed: testObserved([testInstance('web')]) });
+    expect(status).toMatchObject(override);
+    expect(status.conditions?.find(({ type }) => type === 'Ready')).toMatchObject({
+      status: 'False',
+      reason: 'PodFailed',
+    });
+  });
+
+  it('whom somebody else ends is ready until its containers are stopped', () => {
+    const lastWord = { phase: 'Failed', reason: 'Preempting', message: 'made room' };
+    const status = statusOf({ lastWord, observed: testObserved([testInstance('web')]) });
+    expect(status).toMatchObject(lastWord);
+    expect(status.conditions?.find(({ type }) => type === 'Ready')?.status).toBe('True');
   });
 });
 

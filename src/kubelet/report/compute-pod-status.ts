@@ -19,6 +19,8 @@ import {
 import { computeContainerStatus } from './compute-container-status.ts';
 import { podResourcesStatus } from './compute-resources-status.ts';
 
+type Ending = Pick<PodStatus, 'phase' | 'reason' | 'message'>;
+
 export interface PodStatusInput {
   pod: Pod;
   observed: ObservedPod | undefined;
@@ -43,7 +45,10 @@ export interface PodStatusInput {
   hasProbe(container: PodContainer, kind: 'startup' | 'readiness'): boolean;
   /** The pod is on its way out, whatever its containers do. */
   isEnding: boolean;
-  override: Pick<PodStatus, 'phase' | 'reason' | 'message'> | undefined;
+  /** The pod's own time is over, whatever its containers do. */
+  override: Ending | undefined;
+  /** Why somebody else ends it. Containers run on until they are stopped, and the conditions tell of them until then. */
+  lastWord: Ending | undefined;
   qosClass: string;
   hostIps: readonly string[];
   runtimeName: string;
@@ -85,16 +90,23 @@ export function computePodStatus(input: PodStatusInput): PodStatus {
 
   const computed = computePhase(input, containers, initStatuses, regularStatuses);
   const isSticky = isTerminalPhase(old?.phase);
-  const phase = isSticky ? old?.phase : (input.override?.phase ?? computed);
+  const ownPhase = isSticky ? old?.phase : (input.override?.phase ?? computed);
+  const ending = input.lastWord ?? input.override;
+  const phase = isSticky ? old?.phase : (ending?.phase ?? computed);
   const keepsReason = old?.phase === phase;
-  const reason = input.override?.reason ?? (keepsReason ? old?.reason : undefined);
-  const message = input.override?.message ?? (keepsReason ? old?.message : undefined);
+  const reason = ending?.reason ?? (keepsReason ? old?.reason : undefined);
+  const message = ending?.message ?? (keepsReason ? old?.message : undefined);
   const podIps = addressesOf(input);
   return {
     phase,
     ...(reason === undefined ? {} : { reason }),
     ...(message === undefined ? {} : { message }),
-    conditions: computeConditions({ ...input, phase: phase ?? 'Pending' }, containers, initStatuses, regularStatuses),
+    conditions: computeConditions(
+      { ...input, phase: ownPhase ?? 'Pending' },
+      containers,
+      initStatuses,
+      regularStatuses,
+    ),
     startTime: old?.startTime ?? rfc3339Seconds(nowMs),
     qosClass: pod.status?.qosClass ?? input.qosClass,
     ...(pod.metadata.generation === undefined ? {} : { observedGeneration: pod.metadata.generation }),

@@ -115,12 +115,22 @@ describe('PodStatusWriter', () => {
   it('holds a terminal phase back while containers could run', async () => {
     add('a', {}, { phase: 'Running' });
     writer.set('a', { phase: 'Failed', reason: 'Evicted', podIP: '10.0.0.1' });
-    await settle();
+    await clock.advance(250);
     expect(calls).toEqual([patchOf('a', { podIP: '10.0.0.1' })]);
     couldRun = false;
     writer.mark('a');
     await settle();
     expect(calls[1]).toEqual(patchOf('a', { phase: 'Failed', reason: 'Evicted' }));
+  });
+
+  it('tells a terminal phase that is free in a moment in one write', async () => {
+    add('a', {}, { phase: 'Running' });
+    writer.set('a', { phase: 'Succeeded', podIP: '10.0.0.1' });
+    await clock.advance(200);
+    couldRun = false;
+    writer.mark('a');
+    await clock.advance(1000);
+    expect(calls).toEqual([patchOf('a', { phase: 'Succeeded', podIP: '10.0.0.1' })]);
   });
 
   it('deletes a pod when it is to go, the API shows it finished, and nothing is left: in two steps, once', async () => {

@@ -28,15 +28,15 @@ interface PodStatusWriterNeed {
   log: Logger;
 }
 
-/** Starting a pod of which the image is there takes about as long. */
-const pendingHoldMs = 250;
+/** Starting a pod of which the image is there takes about as long, and so does cleaning up after one that has ended. */
+const holdMs = 250;
 
 export class PodStatusWriter {
   readonly #need: PodStatusWriterNeed;
   readonly #statuses = new Map<string, PodStatus>();
   /** What the API answered to our last write, until the watch has caught up. */
   readonly #answers = new Map<string, Pod>();
-  /** Pending pods whose status is told in a moment. */
+  /** Pods that start or end, whose status is told in a moment. */
   readonly #held = new Set<string>();
   /** Pods that wait for another try. */
   readonly #retrying = new Set<string>();
@@ -56,15 +56,17 @@ export class PodStatusWriter {
   set(uid: string, status: PodStatus): void {
     const isFirst = !this.#statuses.has(uid);
     this.#statuses.set(uid, status);
-    if (status.phase === 'Pending' && !isFirst) this.#markSoon(uid);
+    // an end that may not be told yet is told with the rest, when it may
+    const isEarly = isTerminalPhase(status.phase) && this.#need.couldHaveRunningContainers(uid);
+    if ((status.phase === 'Pending' && !isFirst) || isEarly) this.#markSoon(uid);
     else this.mark(uid);
   }
 
-  /** A pod that is about to start says so, but not each step of the way: most run before the hold is over. */
+  /** A pod that is about to start or to be over says so, but not each step of the way: most are before the hold is over. */
   #markSoon(uid: string): void {
     if (this.#held.has(uid)) return;
     this.#held.add(uid);
-    void this.#need.clock.sleep(pendingHoldMs, this.#signal).then(() => {
+    void this.#need.clock.sleep(holdMs, this.#signal).then(() => {
       this.#held.delete(uid);
       this.mark(uid);
     }); // never rejects
