@@ -202,6 +202,12 @@ describe('starting a container', () => {
       want: { reason: 'RunContainerError', message: 'exec: "x": not found' },
       event: 'Warning Failed regular a: Error: exec: "x": not found',
     },
+    {
+      name: 'start, told by its id',
+      prepare: () => failures.set('start', rpc('task a-new: a-new ended')),
+      want: { reason: 'RunContainerError', message: 'task a-new: a-new ended' },
+      event: 'Warning Failed regular a: Error: task a: a ended',
+    },
   ])('a failure of its $name is told, and does not stop the others', async ({ prepare, want, event }) => {
     prepare();
     const outcome = await execute([start('a')], { observed });

@@ -50,7 +50,7 @@ export class RuntimeStatus {
   /** Why pods cannot have an address; undefined when they can. */
   networkError(): string | undefined {
     const ready = this.#status?.conditions.find(({ type }) => type === 'NetworkReady');
-    if (this.#status === undefined) return 'container runtime network status is not known yet';
+    if (this.#status === undefined) return 'network state unknown';
     if (ready === undefined || ready.status) return undefined;
     return `container runtime network not ready: ${conditionText(ready)}`;
   }
