@@ -197,6 +197,7 @@ describeAsRoot('probes', () => {
         expect(said[place]?.involvedObject.fieldPath).toBe('spec.containers{main}');
       });
       for (const pod of pods) expect(containerOf(pod)).toMatchObject({ ready: false, started: true, restartCount: 0 });
+      await lab.kubectl('delete', 'pod', ...failures.map(({ name }) => `ill-${name}`), '--wait=false');
     });
   });
 
@@ -262,6 +263,14 @@ describeAsRoot('probes', () => {
         message: 'Container main failed liveness probe',
         involvedObject: { fieldPath: 'spec.containers{main}' },
       });
+      const aside = await awaitPod(
+        lab,
+        'aside',
+        'back-off',
+        (pod) => containerOf(pod, 'side')?.state?.waiting?.reason === 'CrashLoopBackOff',
+      );
+      expect(containerOf(aside, 'side')?.restartCount).toBe(2); // at once, and once before there is an end to wait from
+      expect(containerOf(aside, 'side')?.lastState?.terminated?.exitCode).toBe(0);
       expect(await awaitEvent(lab, 'aside', 'Killing')).toMatchObject({
         message: 'Init container side failed liveness probe',
         involvedObject: { fieldPath: 'spec.initContainers{side}' },

@@ -332,6 +332,19 @@ const rows: Row[] = [
     want: ['kill side: Init container side failed liveness probe', 'start side'],
   },
   {
+    name: 'while one runs, its last end stays: the wait for its next start begins there',
+    pod: testPod(withSidecar),
+    observed: testObserved([
+      testInstance('side', { attempt: 2 }),
+      exited('side', 0, { attempt: 1 }),
+      exited('side', 0),
+      exited('i2', 0),
+      testInstance('web'),
+    ]),
+    liveness: { 'side-2': 'failure' },
+    want: ['kill side: Init container side failed liveness probe', 'remove side-0', 'start side'],
+  },
+  {
     name: 'when the regular containers are done the pod ends, sidecar and all',
     pod: testPod({ ...withSidecar, restartPolicy: 'Never' }),
     observed: testObserved([testInstance('side'), exited('i2', 0), exited('web', 0)]),

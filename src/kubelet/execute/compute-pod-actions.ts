@@ -284,12 +284,14 @@ function decideSidecar(
   return { isToStart: false, isStarted: true };
 }
 
-/** Ended init containers but the newest of each name: their successors tell all that is needed. */
+/** Of the ended init containers of a name the newest stays: its end is where the wait for the next start begins. */
 function pruneInit(observed: ObservedPod | undefined, containers: readonly PodContainer[]): PodAction[] {
   return containers
     .filter(({ kind }) => kind === 'init' || kind === 'sidecar')
-    .flatMap(({ spec }) => observed?.containers.filter(({ name }) => name === spec.name).slice(1) ?? [])
-    .filter(({ state }) => state === 'exited')
+    .flatMap(
+      ({ spec }) =>
+        observed?.containers.filter(({ name, state }) => name === spec.name && state === 'exited').slice(1) ?? [],
+    )
     .map(({ id, name }): PodAction => ({ kind: 'remove-container', containerId: id, name, keepLogs: false }));
 }
 
