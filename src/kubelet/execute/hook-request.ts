@@ -2,6 +2,7 @@
 import { type IncomingMessage, request as httpRequest } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { goQuote } from '../../base/go-quote.ts';
+import { hostOfUrl, portOfUrl, redirectTarget, redirectsMax } from '../../base/http-redirect.ts';
 import { kubernetesVersion } from '../../base/version.ts';
 import type { Container, HTTPGetAction } from '../../objects/generated/core-v1.ts';
 
@@ -24,44 +25,86 @@ export async function hookRequest(
   const host = hostOf(action, podIp);
   const path = action.path?.startsWith('/') === true ? action.path : `/${action.path ?? ''}`;
   const headers = headersOf(action);
-  const target = { host, port, path, headers };
+  const target: Target = { scheme: 'http', host, port, path, headers };
   if (action.scheme !== 'HTTPS') {
-    await exchange('http', target, signal);
+    await ask(target, signal);
     return undefined;
   }
   try {
-    await exchange('https', target, signal);
+    await ask({ ...target, scheme: 'https' }, signal);
     return undefined;
   } catch (err) {
     if (!isPlainHttp(err)) throw err;
     const { authorization: _secret, ...open } = headers;
     try {
-      await exchange('http', { ...target, headers: open }, signal);
+      await ask({ ...target, headers: open }, signal);
     } catch {
       throw err; // what was asked for first is what failed
     }
-    return `${host.includes(':') ? `[${host}]` : host}:${port}`;
+    return authority(target);
   }
 }
 
 interface Target {
+  scheme: 'http' | 'https';
   host: string;
   port: number;
   path: string;
   headers: Record<string, string[]>;
 }
 
-function exchange(scheme: 'http' | 'https', target: Target, signal: AbortSignal): Promise<void> {
+const authority = ({ host, port }: Target): string => `${host.includes(':') ? `[${host}]` : host}:${port}`;
+
+/** Asks, and goes where the answers send us. */
+async function ask(first: Target, signal: AbortSignal): Promise<void> {
+  let target = first;
+  for (let redirects = 0; ; redirects++) {
+    const next = redirected(target, first, await exchange(target, signal));
+    if (next === undefined) return;
+    if (redirects >= redirectsMax - 1) throw new Error(`stopped after ${redirectsMax} redirects`);
+    target = next;
+  }
+}
+
+/** Headers that another host is not to see. */
+const secretHeaders = new Set(['authorization', 'cookie', 'cookie2', 'www-authenticate']);
+
+function redirected(target: Target, first: Target, { statusCode, location }: Answer): Target | undefined {
+  const url = redirectTarget(statusCode, location, `${target.scheme}://${authority(target)}${target.path}`);
+  if (url === undefined) return undefined;
+  const host = hostOfUrl(url);
+  const isAbsolute = URL.canParse(location ?? '');
+  const isToldAll = host === first.host || host.endsWith(`.${first.host}`);
+  const headers = Object.entries(target.headers).filter(
+    // a relative redirect stays with the virtual host that was asked for
+    ([name]) => (isToldAll || !secretHeaders.has(name)) && !(isAbsolute && name === 'host'),
+  );
+  return {
+    scheme: url.protocol === 'https:' ? 'https' : 'http',
+    host,
+    port: portOfUrl(url),
+    path: `${url.pathname}${url.search}`,
+    headers: Object.fromEntries(headers),
+  };
+}
+
+interface Answer {
+  statusCode: number;
+  location: string | undefined;
+}
+
+function exchange({ scheme, ...target }: Target, signal: AbortSignal): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const options = { ...target, agent: false, signal };
     const done = (response: IncomingMessage): void => {
+      const answer = { statusCode: response.statusCode ?? 0, location: response.headers.location };
       let bytes = 0;
       response.on('data', (piece: Buffer) => {
         bytes += piece.length;
         if (bytes >= bodyBytesMax) response.destroy();
       });
       response.on('error', () => {}); // it has answered: how the answer ends is no matter
-      response.on('close', resolve);
+      response.on('close', () => resolve(answer));
     };
     const request =
       scheme === 'https' ? httpsRequest({ ...options, rejectUnauthorized: false }, done) : httpRequest(options, done);

@@ -45,12 +45,17 @@ function run(
   return runHook({ clock, events, execSync }, handler, { pod, container, containerId: 'web-0', podIp }, abort);
 }
 
-async function serve(status: number): Promise<{ port: number; asked: string[] }> {
+async function serve(
+  status: number,
+  redirect: (url: string, port: number) => { status: number; location: string } | undefined = () => undefined,
+): Promise<{ port: number; asked: string[] }> {
   const asked: string[] = [];
   server = createServer((request, response) => {
     authorizations.push(request.headers.authorization);
     asked.push(`${request.method} ${request.url} ${request.headers['user-agent']} ${request.headers['x-a'] ?? ''}`);
-    response.writeHead(status).end();
+    const to = redirect(request.url ?? '', request.socket.localPort ?? 0);
+    if (to === undefined) response.writeHead(status).end();
+    else response.writeHead(to.status, { location: to.location }).end();
   });
   await new Promise<void>((resolve) => server?.listen(0, '127.0.0.1', () => resolve()));
   return { port: (server.address() as AddressInfo).port, asked };
@@ -75,6 +80,39 @@ describe('runHook', () => {
     const { port, asked } = await serve(status);
     await run({ httpGet: { port, path: '/x?y=1', httpHeaders: [{ name: 'X-A', value: 'b' }] } });
     expect(asked).toEqual(['GET /x?y=1 kube-lifecycle/1.36 b']);
+  });
+
+  it.each([
+    { name: 'elsewhere on the same server', status: 302, to: () => '/there?a=b', want: ['GET /', 'GET /there?a=b'] },
+    {
+      name: 'to another port',
+      status: 307,
+      to: (port: number) => `http://127.0.0.1:${port}/x`,
+      want: ['GET /', 'GET /x'],
+    },
+    { name: 'nowhere', status: 302, to: () => 'http://', want: ['GET /'] },
+    { name: 'to what is no HTTP', status: 301, to: () => 'ftp://127.0.0.1/', want: ['GET /'] },
+    { name: 'with a status that sends nobody', status: 300, to: () => '/there', want: ['GET /'] },
+  ])('is sent $name', async ({ status, to, want }) => {
+    const { port, asked } = await serve(200, (url, own) => (url === '/' ? { status, location: to(own) } : undefined));
+    await run({ httpGet: { port } });
+    expect(asked.map((text) => text.split(' kube')[0])).toEqual(want);
+  });
+
+  it('shows its credentials to nobody that it was not given them for', async () => {
+    const httpHeaders = [{ name: 'Authorization', value: 'secret' }];
+    const { port } = await serve(200, (url, own) => {
+      if (url === '/') return { status: 302, location: '/again' };
+      return url === '/again' ? { status: 302, location: `http://localhost:${own}/other` } : undefined;
+    });
+    await run({ httpGet: { port, httpHeaders } });
+    expect(authorizations).toEqual(['secret', 'secret', undefined]);
+  });
+
+  it('fails when it is sent on and on', async () => {
+    const { port, asked } = await serve(200, () => ({ status: 302, location: '/' }));
+    await expect(run({ httpGet: { port } })).rejects.toThrow('stopped after 10 redirects');
+    expect(asked).toHaveLength(10);
   });
 
   it('goes to the host that is named, else to the pod, with the headers that are given', async () => {

@@ -1,4 +1,5 @@
 /** What an HTTP probe asks, from its spec. Pure. */
+import { hostOfUrl, portOfUrl, redirectTarget } from '../../../base/http-redirect.ts';
 import { kubernetesVersion } from '../../../base/version.ts';
 import type { Container, HTTPGetAction } from '../../../objects/generated/core-v1.ts';
 import { joinHostPort } from './probe-outcome.ts';
@@ -15,7 +16,6 @@ export interface HttpProbeRequest {
 }
 
 export const probeUserAgent = `kube-probe/${kubernetesVersion.major}.${kubernetesVersion.minor}`;
-export const redirectsMax = 10;
 
 /** @throws when the port can't be resolved */
 export function makeHttpProbeRequest(
@@ -54,22 +54,16 @@ export function followRedirect(
   statusCode: number,
   location: string | undefined,
 ): HttpProbeRequest | undefined {
-  if (![301, 302, 303, 307, 308].includes(statusCode) || location === undefined || location === '') return undefined;
   const base = requestUrl(request);
-  if (!URL.canParse(location, base)) return undefined;
-  const url = new URL(location, base);
-  if (url.protocol !== 'http:' && url.protocol !== 'https:') return undefined;
-  const host = url.hostname.replace(/^\[|\]$/g, '');
-  if (host !== new URL(base).hostname.replace(/^\[|\]$/g, '')) return undefined;
-  const scheme = url.protocol === 'https:' ? 'https' : 'http';
-  const defaultPort = scheme === 'https' ? 443 : 80;
+  const url = redirectTarget(statusCode, location, base);
+  if (url === undefined || url.hostname !== new URL(base).hostname) return undefined;
   return {
-    scheme,
-    host,
-    port: url.port === '' ? defaultPort : Number(url.port),
+    scheme: url.protocol === 'https:' ? 'https' : 'http',
+    host: hostOfUrl(url),
+    port: portOfUrl(url),
     path: `${url.pathname}${url.search}`,
     // a relative redirect stays with the virtual host that was asked for
-    headers: URL.canParse(location)
+    headers: URL.canParse(location ?? '')
       ? request.headers.filter(([name]) => name.toLowerCase() !== 'host')
       : request.headers,
   };

@@ -2,8 +2,9 @@ import type { Readable } from 'node:stream';
 import type { Clock } from '../../../base/clock.ts';
 import { withDeadline } from '../../../base/deadline.ts';
 import { isDeadline } from '../../../base/errors.ts';
+import { redirectsMax } from '../../../base/http-redirect.ts';
 import { exchangeHttp } from './http-exchange.ts';
-import { type HttpProbeRequest, followRedirect, redirectsMax, requestUrl } from './http-probe-request.ts';
+import { type HttpProbeRequest, followRedirect, requestUrl } from './http-probe-request.ts';
 import { type ProbeOutcome, joinHostPort, networkErrorText, outputMaxBytes } from './probe-outcome.ts';
 
 /** Success is a status from 200 to 399. The time covers connection, redirects and body. */
