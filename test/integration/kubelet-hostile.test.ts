@@ -116,7 +116,9 @@ function answerOf({ wire, isDeletedFromStart }: Subject, versions: ReadonlySet<s
   }
   const { metadata } = wire.object;
   const name = isJsonObject(metadata) ? metadata['name'] : undefined;
-  const event = api.events.find((text) => text.startsWith(`${String(name)}: `) && /: (Failed|Error|Started)/.test(text));
+  const event = api.events.find(
+    (text) => text.startsWith(`${String(name)}: `) && /: (Failed|Error|Started)/.test(text),
+  );
   if (event !== undefined) return `event ${event.split(': ')[1]}`;
   return versions.has(versionOf(wire)) ? 'logged' : undefined;
 }
