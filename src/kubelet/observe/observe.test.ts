@@ -169,6 +169,24 @@ describe('Observe', () => {
     expect(observe.get('uid-1')?.containers[0]?.state).toBe('exited');
   });
 
+  it('forgets a pod that a late listing does not have, though a look has seen it since', async () => {
+    const observe = start();
+    await observe.firstLook;
+    const listing = Promise.withResolvers<CriSandboxStatus[]>();
+    cri.listPodSandboxes.mockImplementationOnce(() => listing.promise);
+    cri.listContainers.mockImplementationOnce(() => Promise.resolve([]));
+    await clock.advance(1000);
+    await clock.advance(1);
+    await observe.inspect('uid-1', never);
+    listing.resolve([]); // as it was before
+    await clock.advance(0);
+    expect(observe.get('uid-1')).toBeDefined();
+    sandboxes = [];
+    containers = [];
+    await clock.advance(1000);
+    expect([...observe.list()]).toEqual([]);
+  });
+
   it('says since when the runtime has not been seen', async () => {
     const observe = start();
     expect(observe.unhealthy()).toBe('PLEG is not healthy: pleg has yet to be successful');

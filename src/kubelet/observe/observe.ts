@@ -182,12 +182,11 @@ export class Observe {
   }
 
   #forget(uid: string, observedMs: number): void {
-    this.#seen.delete(uid);
     this.#listed.delete(uid);
     const before = this.#pods.get(uid);
-    if (before === undefined || before.observedMs > observedMs) return;
-    this.#pods.delete(uid);
-    this.#need.onChange(uid);
+    if (before !== undefined && before.observedMs > observedMs) return; // what was seen later counts, until it is gone
+    this.#seen.delete(uid);
+    if (this.#pods.delete(uid)) this.#need.onChange(uid);
   }
 
   async #relistLoop(signal: AbortSignal): Promise<void> {

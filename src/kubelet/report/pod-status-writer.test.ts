@@ -215,6 +215,28 @@ describe('PodStatusWriter', () => {
     expect(calls.slice(2)).toEqual([patchOf('slow', { podIP: '2' })]);
   });
 
+  it.each([
+    { name: 'told', error: undefined },
+    { name: 'not told', error: new UnavailableError('away') },
+  ])('remembers nothing of a pod that is forgotten while it is $name', async ({ error }) => {
+    const asked = Promise.withResolvers<void>();
+    hang = asked.promise;
+    add('slow');
+    writer.set('slow', { phase: 'Running' });
+    await settle();
+    writer.forget('slow');
+    failure = error;
+    asked.resolve();
+    await clock.advance(60_000);
+    expect(calls).toHaveLength(1);
+    // one that comes back by this name is told as the API has it, not as it was answered then
+    failure = undefined;
+    add('slow', { resourceVersion: '1' }, { phase: 'Pending' });
+    writer.set('slow', { phase: 'Running' });
+    await settle();
+    expect(calls).toHaveLength(2);
+  });
+
   it('keeps statuses without an API, for those who ask here', async () => {
     const alone = new PodStatusWriter({
       api: undefined,

@@ -112,7 +112,7 @@ export class PodStatusWriter {
         const { name, namespace } = copy.metadata;
         const body = { metadata: { uid: copy.metadata.uid }, status: patch };
         copy = await api.patch(pods, { name, namespace, subresource: 'status' }, 'strategic', body, signal);
-        this.#answers.set(uid, copy);
+        if (this.#statuses.has(uid)) this.#answers.set(uid, copy); // else the pod was forgotten meanwhile
       }
       await this.#deleteIfFinished(uid, copy, signal);
       this.#backoff.reset(uid);
@@ -127,6 +127,7 @@ export class PodStatusWriter {
         this.#answers.delete(uid);
         return;
       }
+      if (!this.#statuses.has(uid)) return; // forgotten meanwhile: nobody is to be told any more
       const delayMs = this.#backoff.next(uid, clock.nowMs());
       log.warn({ err, uid, pod: podKey(copy), delayMs }, 'cannot write pod status, will retry');
       if (this.#retrying.has(uid)) return; // however often it is marked meanwhile

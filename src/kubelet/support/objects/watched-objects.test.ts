@@ -82,6 +82,17 @@ describe('WatchedObjects', () => {
     expect(live()).toEqual(['ConfigMap/default/y']);
   });
 
+  it('keeps no watch for one who reads for a pod that is gone', async () => {
+    const never = new AbortController().signal;
+    const reads = [objects.configMap('default', 'x', never), objects.configMap('default', 'x', never)];
+    expect(live()).toEqual(['ConfigMap/default/x']);
+    const [watch] = watches;
+    if (watch !== undefined) watch.object = { metadata: { name: 'x' } };
+    watch?.sync();
+    expect(await Promise.all(reads)).toHaveLength(2);
+    expect(live()).toEqual([]);
+  });
+
   it('tells changes', () => {
     objects.register(uses('a', 'x'));
     watches[0]?.tell();

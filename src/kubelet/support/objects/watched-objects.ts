@@ -28,6 +28,8 @@ interface Watched {
   stop: AbortController;
   done: Promise<void>;
   uids: Set<string>;
+  /** Who reads it now. One who reads for a pod that is gone keeps no watch. */
+  readers: number;
 }
 
 export class WatchedObjects {
@@ -73,10 +75,16 @@ export class WatchedObjects {
 
   /** @throws {NotFoundError} in upstream's words when the API does not have it */
   async #get(kind: ObjectKind, namespace: string, name: string, signal: AbortSignal): Promise<ConfigMap | Secret> {
-    const { watch } = this.#open(kind, namespace, name);
+    const watched = this.#open(kind, namespace, name);
     const what = `${kind.toLowerCase()} "${namespace}/${name}"`;
-    await this.#need.withDeadline(`fetching ${what}`, this.#need.waitMs, signal, (s) => watch.whenSynced(s));
-    const object = watch.get();
+    watched.readers++;
+    try {
+      await this.#need.withDeadline(`fetching ${what}`, this.#need.waitMs, signal, (s) => watched.watch.whenSynced(s));
+    } finally {
+      watched.readers--;
+      this.#closeUnused(keyOf(kind, namespace, name));
+    }
+    const object = watched.watch.get();
     if (object === undefined) throw new NotFoundError(`${kind.toLowerCase()} "${name}" not found`);
     return object;
   }
@@ -89,14 +97,14 @@ export class WatchedObjects {
     const watch = this.#need.watch(kind, namespace, name, () => this.#need.onChange(kind, namespace, name));
     const signal = AbortSignal.any([this.#signal, stop.signal]);
     const done = watch.run(signal).catch(() => {}); // a list-watch logs and retries by itself; it rejects only when stopped
-    const watched = { watch, stop, done, uids: new Set<string>() };
+    const watched: Watched = { watch, stop, done, uids: new Set(), readers: 0 };
     this.#watched.set(key, watched);
     return watched;
   }
 
   #closeUnused(key: string): void {
     const watched = this.#watched.get(key);
-    if (watched === undefined || watched.uids.size > 0) return;
+    if (watched === undefined || watched.uids.size > 0 || watched.readers > 0) return;
     watched.stop.abort();
     this.#watched.delete(key);
   }
