@@ -104,7 +104,11 @@ async function readOne(
   signal: AbortSignal,
 ): Promise<string | undefined> {
   const namespace = pod.metadata.namespace ?? 'default';
-  if (fieldRef !== undefined) return environmentField(pod, fieldRef.fieldPath, sources);
+  if (fieldRef !== undefined) {
+    const { apiVersion = '', fieldPath } = fieldRef;
+    if (apiVersion !== '' && apiVersion !== 'v1') throw new Error(`unsupported pod version: ${apiVersion}`);
+    return environmentField(pod, fieldPath, sources);
+  }
   if (resourceFieldRef !== undefined) {
     const { nodeAllocatable } = sources;
     return resourceField(pod, resourceFieldRef, { nodeAllocatable, container, usesPodLimits: true });
