@@ -582,6 +582,7 @@ beforeAll(async () => {
       conditions: [],
       handlers: [{ name: '', userNamespaces: true, recursiveReadOnlyMounts: true }],
       hasSupplementalGroupsPolicy: true,
+      supplementalGroupsPolicy: true,
     }),
     hostIps: () => ['192.0.2.9'],
     nodeAllocatable: () => ({ cpu: '2', memory: '1Gi' }),

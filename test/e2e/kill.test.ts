@@ -241,7 +241,10 @@ describeAsRoot('the agent, killed in the middle of a call', () => {
         return (left.length === 0 && !existsSync(join(root, 'var/lib/kubelet/pods', uid))) || undefined;
       });
     }
-    expect(await lab.onNode(node, 'sh', '-c', 'find /sys/fs/cgroup -name "*pod*-*-*" -path "*kubepods*"')).toBe('');
+    await eventually('the control groups to be gone', patienceMs, async () => {
+      const groups = await lab.onNode(node, 'find', '/sys/fs/cgroup', '-name', 'pod*');
+      return ![...names.keys()].some((uid) => groups.includes(uid)) || undefined;
+    });
     const mounts = await readFile(join(root, '..', 'mountinfo'), 'utf8');
     expect(mounts.split('\n').filter((line) => [...names.keys()].some((uid) => line.includes(uid)))).toEqual([]);
     expect(flips(watch.output)).toEqual([]);
