@@ -186,6 +186,18 @@ describe('Probes', () => {
     await w.end();
   });
 
+  it('asks sidecars of a pod that ends on', async () => {
+    const w = new World({ livenessProbe: { ...exec, periodSeconds: 1 } });
+    w.runs('a');
+    const initContainers = w.pod.spec.containers.map((spec) => ({ ...spec, restartPolicy: 'Always' }));
+    w.probes.addPod({ ...w.pod, spec: { containers: [], initContainers } });
+    await w.clock.advance(0);
+    w.probes.stopLivenessAndStartup('u');
+    await w.clock.advance(2000);
+    expect(w.attempts).toBe(1 + 2);
+    await w.end();
+  });
+
   it('stops liveness for a pod that ends, and everything when it is removed', async () => {
     const w = new World({
       livenessProbe: { ...exec, periodSeconds: 1 },

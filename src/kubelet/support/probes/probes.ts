@@ -116,10 +116,11 @@ export class Probes implements ProbeResults {
     this.#workers.delete(podUid);
   }
 
-  /** For a pod that is being stopped: only readiness is still asked. The last results stay. */
+  /** For a pod that is being stopped: only readiness is still asked, and sidecars, which run on. The last results stay. */
   stopLivenessAndStartup(podUid: string): void {
     for (const running of this.#workers.get(podUid)?.values() ?? []) {
-      if (running.worker.target.kind !== 'readiness') this.#stop(running);
+      const { isSidecar, kind } = running.worker.target;
+      if (kind !== 'readiness' && !isSidecar) this.#stop(running);
     }
   }
 
