@@ -8,6 +8,8 @@ export interface Clock {
   monotonicMs(): number;
   /** Resolves after `ms`, or at once when `signal` aborts; the caller looks at the signal. Never rejects. */
   sleep(ms: number, signal: AbortSignal): Promise<void>;
+  /** Calls `wake` once after `ms`, unless the returned function is called before: a wait that costs next to nothing. */
+  after(ms: number, wake: () => void): () => void;
 }
 
 /** The longest delay that Node's timers take; longer sleeps are cut into pieces. */
@@ -16,25 +18,27 @@ const timerMaxMs = 2 ** 31 - 1;
 export const systemClock: Clock = {
   nowMs: () => Date.now(),
   monotonicMs: () => performance.now(),
-  sleep: async (ms, signal) => {
-    let restMs = ms;
-    do {
-      const pieceMs = Math.min(restMs, timerMaxMs);
-      await sleepOnce(pieceMs, signal);
-      restMs -= pieceMs;
-    } while (restMs > 0 && !signal.aborted);
+  sleep: (ms, signal) => sleepBy(systemClock, ms, signal),
+  after: (ms, wake) => {
+    let timer: NodeJS.Timeout;
+    const arm = (restMs: number): void => {
+      timer = restMs > timerMaxMs ? setTimeout(() => arm(restMs - timerMaxMs), timerMaxMs) : setTimeout(wake, restMs);
+    };
+    arm(Math.max(0, ms));
+    return () => clearTimeout(timer);
   },
 };
 
-function sleepOnce(ms: number, signal: AbortSignal): Promise<void> {
+/** The `sleep` of a clock that has `after`. */
+export function sleepBy(clock: Pick<Clock, 'after'>, ms: number, signal: AbortSignal): Promise<void> {
   if (signal.aborted) return Promise.resolve();
   return new Promise((resolve) => {
     const done = (): void => {
-      clearTimeout(timer);
+      cancel();
       signal.removeEventListener('abort', done);
       resolve();
     };
-    const timer = setTimeout(done, Math.max(0, ms));
+    const cancel = clock.after(ms, done);
     signal.addEventListener('abort', done, { once: true });
   });
 }
@@ -72,19 +76,22 @@ export class FakeClock implements Clock {
   }
 
   sleep(ms: number, signal: AbortSignal): Promise<void> {
-    if (signal.aborted) return Promise.resolve();
-    return new Promise((resolve) => {
-      const sleeper = {
-        atMs: this.#nowMs + Math.max(0, ms),
-        wake: () => {
-          signal.removeEventListener('abort', sleeper.wake);
-          this.#sleepers = this.#sleepers.filter((other) => other !== sleeper);
-          resolve();
-        },
-      };
-      signal.addEventListener('abort', sleeper.wake, { once: true });
-      this.#sleepers.push(sleeper);
-    });
+    return sleepBy(this, ms, signal);
+  }
+
+  after(ms: number, wake: () => void): () => void {
+    const cancel = (): void => {
+      this.#sleepers = this.#sleepers.filter((other) => other !== sleeper);
+    };
+    const sleeper = {
+      atMs: this.#nowMs + Math.max(0, ms),
+      wake: () => {
+        cancel();
+        wake();
+      },
+    };
+    this.#sleepers.push(sleeper);
+    return cancel;
   }
 
   /** How many are asleep: a test waits until its subject sleeps before it advances. */

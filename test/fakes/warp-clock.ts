@@ -1,4 +1,4 @@
-import { type Clock, systemClock } from '../../src/base/clock.ts';
+import { type Clock, sleepBy, systemClock } from '../../src/base/clock.ts';
 
 /**
  * A clock that runs with the real one and can be moved ahead: who sleeps wakes as soon as its time has come, and the
@@ -21,15 +21,26 @@ export class WarpClock implements Clock {
     return systemClock.monotonicMs() + this.#aheadMs;
   }
 
-  async sleep(ms: number, signal: AbortSignal): Promise<void> {
+  sleep(ms: number, signal: AbortSignal): Promise<void> {
+    return sleepBy(this, ms, signal);
+  }
+
+  after(ms: number, wake: () => void): () => void {
     const atMs = this.monotonicMs() + ms;
-    while (!signal.aborted && this.monotonicMs() < atMs) {
-      const moved = new AbortController();
-      const sleeper = { atMs, check: () => moved.abort() };
-      this.#sleepers.add(sleeper);
-      await systemClock.sleep(atMs - this.monotonicMs(), AbortSignal.any([signal, moved.signal]));
+    const cancel = (): void => {
+      cancelReal();
       this.#sleepers.delete(sleeper);
-    }
+    };
+    const sleeper = {
+      atMs,
+      check: () => {
+        cancel();
+        wake();
+      },
+    };
+    const cancelReal = systemClock.after(ms, sleeper.check);
+    this.#sleepers.add(sleeper);
+    return cancel;
   }
 
   /** Moves ahead by `ms` and wakes those whose time has come. */

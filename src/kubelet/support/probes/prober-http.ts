@@ -61,13 +61,21 @@ async function ask(
 }
 
 /** At most so much of a body as we keep; the rest is not read. */
-async function readStart(body: Readable): Promise<string> {
-  const pieces: Buffer[] = [];
-  let bytes = 0;
-  for await (const piece of body) {
-    pieces.push(piece as Buffer); // no encoding is set: pieces are buffers
-    bytes += (piece as Buffer).length;
-    if (bytes >= outputMaxBytes) break; // leaving the loop destroys the connection
-  }
-  return Buffer.concat(pieces).subarray(0, outputMaxBytes).toString('utf8');
+function readStart(body: Readable): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const pieces: Buffer[] = [];
+    let bytes = 0;
+    const done = (): void => resolve(Buffer.concat(pieces).subarray(0, outputMaxBytes).toString('utf8'));
+    body.on('data', (piece: Buffer) => {
+      pieces.push(piece);
+      bytes += piece.length;
+      if (bytes >= outputMaxBytes) {
+        body.pause(); // the caller ends the connection
+        done();
+      }
+    });
+    body.once('end', done);
+    body.once('error', reject);
+    body.once('close', () => reject(new Error('aborted'))); // nothing any more after an end
+  });
 }

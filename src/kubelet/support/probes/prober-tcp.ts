@@ -1,6 +1,6 @@
 import { connect } from 'node:net';
 import type { Clock } from '../../../base/clock.ts';
-import { withDeadline } from '../../../base/deadline.ts';
+import { closedByDeadline } from '../../../base/deadline.ts';
 import { isDeadline } from '../../../base/errors.ts';
 import { type ProbeOutcome, joinHostPort, networkErrorText } from './probe-outcome.ts';
 
@@ -14,22 +14,16 @@ export async function probeByTcp(
 ): Promise<ProbeOutcome> {
   const hostPort = joinHostPort(host, port);
   try {
-    await withDeadline('the connection', timeoutSeconds * 1000, clock, signal, (s) => connectOnce(host, port, s));
+    await closedByDeadline<void>('the connection', timeoutSeconds * 1000, clock, signal, (resolve, reject) => {
+      const socket = connect({ host, port });
+      socket.once('connect', resolve);
+      socket.on('error', reject);
+      return () => socket.destroy();
+    });
     return { kind: 'success', output: '' };
   } catch (err) {
     if (signal.aborted) throw err;
     const output = isDeadline(err) ? `dial tcp ${hostPort}: i/o timeout` : networkErrorText(err, hostPort);
     return { kind: 'failure', output };
   }
-}
-
-function connectOnce(host: string, port: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const socket = connect({ host, port, signal });
-    socket.once('connect', () => {
-      socket.destroy();
-      resolve();
-    });
-    socket.once('error', reject);
-  });
 }

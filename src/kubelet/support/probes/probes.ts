@@ -10,6 +10,7 @@
  */
 import type { Clock } from '../../../base/clock.ts';
 import type { Logger } from '../../../base/logger.ts';
+import { waitIsOver } from '../../../base/quiet-abort.ts';
 import { aborted } from '../../../base/run-together.ts';
 import type { Pod, PodStatus } from '../../../objects/generated/core-v1.ts';
 import {
@@ -164,14 +165,16 @@ export class Probes implements ProbeResults {
       for (const running of workers.values()) this.#start(running);
     }
     await aborted(signal);
+    for (const workers of this.#workers.values()) {
+      for (const { stop } of workers.values()) stop.abort(waitIsOver);
+    }
     await Promise.all(this.#ending);
     this.#runSignal = undefined;
   }
 
   #start(running: Running): void {
-    if (this.#runSignal === undefined || running.isOver) return; // `run` starts it
-    const signal = AbortSignal.any([this.#runSignal, running.stop.signal]);
-    const end = running.worker.run(signal).finally(() => {
+    if (this.#runSignal === undefined || this.#runSignal.aborted || running.isOver) return; // `run` starts it
+    const end = running.worker.run(running.stop.signal).finally(() => {
       this.#ending.delete(end);
       this.#stop(running);
     });
@@ -180,7 +183,7 @@ export class Probes implements ProbeResults {
 
   #stop(running: Running): void {
     running.isOver = true;
-    running.stop.abort();
+    running.stop.abort(waitIsOver);
     this.#metrics.remove(running.worker.target);
   }
 
