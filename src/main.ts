@@ -62,8 +62,9 @@ export async function main(startedAs: string, argv: readonly string[]): Promise<
 /**
  * V8 lets the space for new objects grow to 16 MiB, three times over, and is slow to collect the others. A daemon that
  * mostly waits is better small: these make it 18 MB smaller at rest and 50 MB while pods come and go, for a tenth more
- * processor time.
+ * processor time. One arena instead of one for each thread saves another 4 MB: what allocates here is one thread.
  */
+const daemonVariables = { MALLOC_ARENA_MAX: '1' };
 const daemonFlags = ['--max-semi-space-size=1', '--optimize-for-size'];
 const daemons = new Set(['kubelet', 'kube-proxy', 'agent']);
 
@@ -72,7 +73,7 @@ function restartWithDaemonFlags(): void {
   const given = [...process.execArgv, process.env['NODE_OPTIONS'] ?? ''].join(' ');
   if (given.includes('--max-semi-space-size') || process.execve === undefined) return;
   const args = [process.execPath, ...daemonFlags, ...process.execArgv, ...process.argv.slice(1)];
-  process.execve(process.execPath, args, process.env);
+  process.execve(process.execPath, args, { ...daemonVariables, ...process.env });
 }
 
 function usage(): string {

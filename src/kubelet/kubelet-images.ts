@@ -22,6 +22,7 @@ import { ServiceAccountTokens } from './support/volumes/service-account-tokens.t
 export interface ImagesContext {
   config: KubeletConfig;
   cri: Cri;
+  host: Host;
   /** Undefined: standalone. */
   api: KubeletApi | undefined;
   events: PodEvents;
@@ -32,7 +33,7 @@ export interface ImagesContext {
 
 const tokenLifeSeconds = 3600;
 
-export function makeImages({ config, cri, api, events, phases, clock, log }: ImagesContext): Images {
+export function makeImages({ config, cri, host, api, events, phases, clock, log }: ImagesContext): Images {
   const places = {
     rootDir: config.rootDir,
     workingDirectory: process.cwd(),
@@ -77,6 +78,7 @@ export function makeImages({ config, cri, api, events, phases, clock, log }: Ima
     nodeCredentials: () => nodeCredentials.entries(),
     providers,
     verification: config.imageVerification,
+    space: (path) => host.filesystem(path),
     mayPull: () => rate?.tryTake() ?? true,
     parallelPullsMax: config.serializeImagePulls ? 1 : (config.maxParallelImagePulls ?? Infinity),
     clock,

@@ -132,6 +132,7 @@ export async function runKubelet(
     isRejected: (uid) => intake.isRejected(uid),
     runtimeErrors: () => runtimeStatus.runtimeErrors(),
     networkError: () => runtimeStatus.networkError(),
+    pullFilledBytes: (uid, s) => images.pullFilledBytes(uid, s),
     clock,
     log: room('timeline'),
   });
@@ -208,7 +209,7 @@ export async function runKubelet(
     },
     log: room('termination'),
   });
-  const images = makeImages({ config, cri, api: known, events, phases: timeline, clock, log: room('images') });
+  const images = makeImages({ config, cri, host, api: known, events, phases: timeline, clock, log: room('images') });
   const volumes: Volumes = new Volumes({
     rootDir: config.rootDir,
     syncFrequencyMs: config.syncPeriodMs,

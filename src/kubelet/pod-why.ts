@@ -18,7 +18,7 @@ import { type LiveFacts, exitText, limitOf } from './support/timeline/scene.ts';
 import { TimelineFile, adoptTimelines } from './support/timeline/timeline-file.ts';
 import type { PodFacts, PodRecord } from './support/timeline/timeline-model.ts';
 import { type WhyAnswer, computeWhy } from './support/timeline/why-answer.ts';
-import { WhyDoor } from './support/timeline/why-door.ts';
+import { type WantedPod, WhyDoor } from './support/timeline/why-door.ts';
 import { timelineDirectory, timelineFile, timelineSocket } from './support/timeline/timeline-paths.ts';
 
 interface PodWhyNeed {
@@ -29,6 +29,8 @@ interface PodWhyNeed {
   isRejected(uid: string): boolean;
   runtimeErrors(): readonly string[];
   networkError(): string | undefined;
+  /** By how many bytes the disk with images has filled since the pod's pull began. */
+  pullFilledBytes(uid: string, signal: AbortSignal): Promise<number | undefined>;
   clock: Clock;
   log: Logger;
 }
@@ -95,14 +97,14 @@ export class PodWhy {
   async run(signal: AbortSignal): Promise<void> {
     const door = new WhyDoor({
       path: timelineSocket(this.#need.rootDir),
-      answer: (namespace, name, uid) => this.answer(namespace, name, uid),
+      answer: (wanted, s) => this.answer(wanted, s),
       clock: this.#need.clock,
       log: this.#need.log,
     });
     await runTogether(signal, [(s) => this.#file.run(s), (s) => door.run(s)]);
   }
 
-  answer(namespace: string, name: string, uid: string | undefined): WhyAnswer {
+  async answer({ namespace, name, uid }: WantedPod, signal: AbortSignal): Promise<WhyAnswer> {
     this.#forgetOld();
     const records = this.timeline.find(namespace, name).map((record) => this.#withFacts(record) ?? record);
     const chosen = records.find((record) => uid === undefined || record.uid === uid);
@@ -111,7 +113,7 @@ export class PodWhy {
       name,
       uid,
       records,
-      live: this.#live(chosen?.uid ?? ''),
+      live: await this.#live(chosen?.uid ?? '', signal),
       names: this.timeline.names(),
       starts: this.timeline.starts,
       nowMs: this.#need.clock.nowMs(),
@@ -243,9 +245,11 @@ export class PodWhy {
     });
   }
 
-  #live(uid: string): LiveFacts {
+  async #live(uid: string, signal: AbortSignal): Promise<LiveFacts> {
+    const pullFilledBytes = await this.#need.pullFilledBytes(uid, signal);
     const nowMs = this.#need.clock.nowMs();
     return {
+      pullFilledBytes,
       networkError: this.#need.networkError(),
       runtimeErrors: this.#need.runtimeErrors(),
       nextTurnMs: this.#need.workers.turn(uid).nextMs,

@@ -14,6 +14,7 @@ import { type PodPhases, uidOf } from '../../pod-model.ts';
 import type { FittingCredential, Origin } from './keyring.ts';
 import type { PullBackoff } from './pull-backoff.ts';
 import { aggregateTexts, goMilliseconds, pullFailure, pullText } from './pull-texts.ts';
+import type { PullProgress } from './pull-progress.ts';
 import type { PullRecords } from './pull-records.ts';
 import type { PullSlots } from './pull-slots.ts';
 
@@ -22,6 +23,7 @@ interface ImagePullerNeed {
   backoff: PullBackoff;
   records: PullRecords;
   slots: PullSlots;
+  progress: PullProgress;
   /** Whether one more call fits the node's rate (registryPullQPS). */
   mayPull(): boolean;
   phases: PodPhases;
@@ -151,7 +153,7 @@ export class ImagePuller {
     credentials: readonly FittingCredential[],
     interrupt: AbortSignal,
   ): Promise<Origin | undefined> {
-    const { cri, phases, mayPull } = this.#need;
+    const { cri, phases, progress, mayPull } = this.#need;
     const annotations = { ...pod.metadata.annotations };
     const tries: Array<FittingCredential | undefined> = credentials.length === 0 ? [undefined] : [...credentials];
     const failures: unknown[] = [];
@@ -159,7 +161,9 @@ export class ImagePuller {
       try {
         if (!mayPull()) throw new Error('pull QPS exceeded');
         await phases.span(pod, `pull ${image}${whoseText(one?.origin)}`, () =>
-          cri.pullImage(name, annotations, one?.credential, sandbox, interrupt),
+          progress.during(uidOf(pod), interrupt, () =>
+            cri.pullImage(name, annotations, one?.credential, sandbox, interrupt),
+          ),
         );
         return one?.origin;
       } catch (err) {

@@ -36,6 +36,7 @@ let inspectFailure: Error | undefined;
 let pull: (name: string, user: string | undefined, signal: AbortSignal) => Promise<void>;
 let images: Images;
 let callsLeft: number;
+let freeBytes: Map<string, number>;
 let nodeEntries: KeyringEntry[];
 let providerEntries: KeyringEntry[];
 
@@ -48,6 +49,7 @@ beforeEach(async () => {
   inspectFailure = undefined;
   pull = (name) => Promise.resolve(void there.add(name));
   callsLeft = Infinity;
+  freeBytes = new Map([['/images', 9_000_000]]);
   nodeEntries = [];
   providerEntries = [];
   images = await openImages();
@@ -64,6 +66,7 @@ async function openImages({
         inspectFailure === undefined
           ? Promise.resolve(there.has(name) ? imageOf(name) : undefined)
           : Promise.reject(inspectFailure),
+      imageFilesystems: () => Promise.resolve([{ mountpoint: '/images', usedBytes: 0, inodesUsed: 0 }]),
       listImages: () => Promise.resolve([...there].map(imageOf)),
       pullImage: async (name, _, auth, __, s) => {
         calls.push(`pull ${name}${auth?.username === undefined ? '' : ` as ${auth.username}`}`);
@@ -81,6 +84,7 @@ async function openImages({
         return await work();
       },
     },
+    space: (path) => Promise.resolve({ availableBytes: freeBytes.get(path) ?? 0 }),
     rootDir: directory,
     nodeCredentials: () => Promise.resolve(nodeEntries),
     providers: { entries: () => Promise.resolve(providerEntries), forget: () => {} },
@@ -518,4 +522,24 @@ describe('pulls at once', () => {
     hang.open();
     expect(await stuck).toEqual(present('stuck:1'));
   });
+});
+
+it('tells by how much the disk has filled while an image is pulled', async () => {
+  const hold = gate();
+  pull = async (name) => {
+    await hold.wait();
+    there.add(name);
+  };
+  expect(await images.pullFilledBytes('uid-1', signal)).toBeUndefined();
+  const pulling = ensure('slow:1');
+  await expect.poll(pulls).toHaveLength(1);
+  expect(await images.pullFilledBytes('uid-1', signal)).toBe(0);
+  freeBytes.set('/images', 2_000_000);
+  expect(await images.pullFilledBytes('uid-1', signal)).toBe(7_000_000);
+  expect(await images.pullFilledBytes('uid-2', signal)).toBeUndefined();
+  freeBytes.set('/images', 10_000_000); // somebody else has removed something
+  expect(await images.pullFilledBytes('uid-1', signal)).toBe(0);
+  hold.open();
+  await pulling;
+  expect(await images.pullFilledBytes('uid-1', signal)).toBeUndefined();
 });

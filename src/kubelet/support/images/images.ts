@@ -15,6 +15,7 @@ import { type ImageOutcome, ImagePuller } from './image-puller.ts';
 import { parseImageName } from './image-name.ts';
 import { type FittingCredential, type KeyringEntry, fittingCredentials, secretKeyring } from './keyring.ts';
 import { PullBackoff } from './pull-backoff.ts';
+import { PullProgress } from './pull-progress.ts';
 import { PullRecords } from './pull-records.ts';
 import { PullSlots } from './pull-slots.ts';
 import { type VerificationRules, decideAccess } from './verify-access.ts';
@@ -22,7 +23,9 @@ import { type VerificationRules, decideAccess } from './verify-access.ts';
 export type { ImageOutcome } from './image-puller.ts';
 
 interface ImagesNeed {
-  cri: Pick<Cri, 'imageStatus' | 'listImages' | 'pullImage'>;
+  cri: Pick<Cri, 'imageFilesystems' | 'imageStatus' | 'listImages' | 'pullImage'>;
+  /** Of the file system with the path. */
+  space(path: string): Promise<{ availableBytes: number }>;
   events: PodEvents;
   phases: PodPhases;
   rootDir: string;
@@ -48,17 +51,19 @@ export class Images {
   readonly #need: ImagesNeed;
   readonly #records: PullRecords;
   readonly #backoff: PullBackoff;
+  readonly #progress: PullProgress;
   readonly #puller: ImagePuller;
   /** Names of pulls with an unknown end whose image was not there at the last look. */
   #missing: ReadonlySet<string> = new Set();
 
   constructor(need: ImagesNeed) {
-    const { cri, mayPull, phases, parallelPullsMax, rootDir, clock, log } = need;
+    const { cri, mayPull, phases, parallelPullsMax, rootDir, space, clock, log } = need;
     this.#need = need;
     this.#records = new PullRecords({ rootDir, clock, log });
     this.#backoff = new PullBackoff({ rootDir, clock, log });
     const slots = new PullSlots({ max: parallelPullsMax, clock });
-    const parts = { records: this.#records, backoff: this.#backoff, slots };
+    this.#progress = new PullProgress({ cri, space, clock });
+    const parts = { records: this.#records, backoff: this.#backoff, slots, progress: this.#progress };
     this.#puller = new ImagePuller({ cri, ...parts, mayPull, phases, clock, log });
   }
 
@@ -118,6 +123,11 @@ export class Images {
       }
     }
     return await this.#puller.pull({ pod, image, name, repository, sandbox, credentials, event }, interrupt);
+  }
+
+  /** By how many bytes the disk with images has filled since the pod's pull began; undefined when it pulls nothing. */
+  pullFilledBytes(uid: string, signal: AbortSignal): Promise<number | undefined> {
+    return this.#progress.filledBytes(uid, signal);
   }
 
   /** Forgets what is known about a pod that is gone. */

@@ -216,6 +216,33 @@ const rows: Row[] = [
       'calls the step stuck when it takes longer than 5m0s',
     ],
   },
+  ...(
+    [
+      [0, '0 MB'],
+      [1_540_000, '1.5 MB'],
+      [312_400_000, '312 MB'],
+      [4_240_000_000, '4.2 GB'],
+    ] as const
+  ).map(([pullFilledBytes, size]): Row => ({
+    name: `an image is being pulled, ${size} so far`,
+    spans: [ok('sandbox'), open('image web', 70_000), open('pull web:1 with secret mine', 69_000)],
+    live: { pullFilledBytes },
+    want: [
+      'InProgress',
+      `The pod is being started: pulling image "web:1" with secret mine runs since 1m9s, the disk with the images has filled by ${size} meanwhile.`,
+      'calls the step stuck when it takes longer than 5m0s',
+    ],
+  })),
+  {
+    name: 'a pull that takes very long',
+    spans: [ok('sandbox'), open('image web', 400_000), open('pull web:1', 390_000)],
+    live: { pullFilledBytes: 0 },
+    want: [
+      'StuckStep',
+      'Pulling image "web:1" has not come back for 6m30s, the disk with the images has filled by 0 MB meanwhile; only this pod waits for it.',
+      'goes on when it comes back; other pods are not held up',
+    ],
+  },
   {
     name: 'an image cannot be pulled: the back-off repeats what the pull said',
     containers: [wait('ImagePullBackOff', 'Back-off pulling image "localhost:1/x": ErrImagePull: refused')],
@@ -506,7 +533,14 @@ describe('explainPod', () => {
         ...(goneMs === undefined ? {} : { goneMs }),
       },
       facts: { life: 'sync', isDeleted: false, isReady: false, graceSeconds: 0, gates: [], containers, ...facts },
-      live: { networkError: undefined, runtimeErrors: [], nextTurnMs: undefined, probes: [], ...live },
+      live: {
+        networkError: undefined,
+        runtimeErrors: [],
+        nextTurnMs: undefined,
+        pullFilledBytes: undefined,
+        probes: [],
+        ...live,
+      },
       nowMs,
     };
     expect(explainPod(scene)).toEqual({ situation, cause, next });

@@ -15,6 +15,7 @@ import {
   namesOf,
   openSpans,
   retryTexts,
+  sizeText,
   whenText,
 } from './scene.ts';
 import { doingText, lowerFirst } from './step-names.ts';
@@ -70,9 +71,15 @@ function stuckStep(scene: Scene): Finding | undefined {
   if (stuck === undefined) return undefined;
   return {
     situation: 'StuckStep',
-    cause: `${doingText(stuck.name)} has not come back for ${durationText(nowMs - stuck.startMs)}; only this pod waits for it.`,
+    cause: `${doingText(stuck.name)} has not come back for ${durationText(nowMs - stuck.startMs)}${pullText(scene, stuck.name)}; only this pod waits for it.`,
     next: ['goes on when it comes back; other pods are not held up'],
   };
+}
+
+/** Whether a pull moves, as far as one can see. */
+function pullText({ live }: Scene, step: string): string {
+  const bytes = splitSpanName(step).kind === 'pull' ? live?.pullFilledBytes : undefined;
+  return bytes === undefined ? '' : `, the disk with the images has filled by ${sizeText(bytes)} meanwhile`;
 }
 
 function predecessor(scene: Scene): Finding | undefined {
@@ -170,7 +177,7 @@ function inProgress(scene: Scene): Finding | undefined {
   if (open === undefined) return undefined;
   return {
     situation: 'InProgress',
-    cause: `The pod is being started: ${inSentence(lowerFirst(doingText(open.name)))} runs since ${durationText(nowMs - open.startMs)}.`,
+    cause: `The pod is being started: ${inSentence(lowerFirst(doingText(open.name)))} runs since ${durationText(nowMs - open.startMs)}${pullText(scene, open.name)}.`,
     next: [`calls the step stuck when it takes longer than ${durationText(limitOf(open.name, facts.graceSeconds))}`],
   };
 }

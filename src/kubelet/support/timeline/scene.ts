@@ -9,6 +9,8 @@ export interface LiveFacts {
   runtimeErrors: readonly string[];
   /** When the pod has its next turn unless something happens before. */
   nextTurnMs: number | undefined;
+  /** By how much the disk with images has filled since the pod's pull began. Undefined: it pulls nothing. */
+  pullFilledBytes: number | undefined;
   /** Probes that go on. */
   probes: ReadonlyArray<{ container: string; kind: string; dueMs: number }>;
 }
@@ -130,6 +132,13 @@ export function durationText(ms: number): string {
   if (seconds < 60) return `${seconds}s`;
   if (seconds < 3600) return `${Math.floor(seconds / 60)}m${seconds % 60}s`;
   return `${Math.floor(seconds / 3600)}h${Math.floor((seconds % 3600) / 60)}m`;
+}
+
+/** `0 MB`, `1.5 MB`, `312 MB`, `4.2 GB`. */
+export function sizeText(bytes: number): string {
+  const megabytes = bytes / 1e6;
+  if (megabytes >= 1000) return `${(megabytes / 1000).toFixed(1)} GB`;
+  return `${megabytes >= 10 || megabytes === 0 ? Math.round(megabytes) : megabytes.toFixed(1)} MB`;
 }
 
 /** `12:34:56Z`. */

@@ -9,7 +9,7 @@ const doings: Record<string, (subject: string) => string> = {
   volume: (name) => `Setting up volume "${name}"`,
   cgroup: () => 'Making the control group of the pod',
   image: (name) => `Getting the image of container "${name}"`,
-  pull: (image) => `Pulling image "${image}"`,
+  pull: (what) => what.replace(/^\S+/, (image) => `Pulling image "${image}"`),
   wait: (what) => `Waiting for its turn ${what}`,
   create: (name) => `The runtime's call to create container "${name}"`,
   start: (name) => `The runtime's call to start container "${name}"`,

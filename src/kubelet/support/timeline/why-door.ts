@@ -10,10 +10,17 @@ import type { Logger } from '../../../base/logger.ts';
 import { aborted } from '../../../base/run-together.ts';
 import type { WhyAnswer } from './why-answer.ts';
 
+export interface WantedPod {
+  namespace: string;
+  name: string;
+  /** Of several that had the name. */
+  uid: string | undefined;
+}
+
 interface WhyDoorNeed {
   /** The socket; its directory is there, and closed to others. */
   path: string;
-  answer(namespace: string, name: string, uid: string | undefined): WhyAnswer;
+  answer(wanted: WantedPod, signal: AbortSignal): Promise<WhyAnswer>;
   clock: Clock;
   log: Logger;
 }
@@ -53,7 +60,7 @@ export class WhyDoor {
     const { path } = this.#need;
     const server = createServer(
       { requestTimeout: requestMaxMs, headersTimeout: requestMaxMs, maxHeaderSize: 16 * 1024 },
-      (request, response) => this.#answer(request, response),
+      (request, response) => void this.#answer(request, response, signal),
     );
     server.maxConnections = connectionsMax;
     await rm(path, { force: true }); // of a kubelet before
@@ -69,7 +76,8 @@ export class WhyDoor {
     await closed;
   }
 
-  #answer(request: IncomingMessage, response: ServerResponse): void {
+  /** Never rejects. */
+  async #answer(request: IncomingMessage, response: ServerResponse, signal: AbortSignal): Promise<void> {
     request.resume();
     const send = (status: number, body: object): void => {
       const text = JSON.stringify(body);
@@ -83,14 +91,21 @@ export class WhyDoor {
     const wanted = parseWhyPath(request.url ?? '');
     if (request.method !== 'GET') send(405, { error: 'only GET is served here' });
     else if (wanted === undefined) send(404, { error: 'expected /why/pod/NAMESPACE/NAME' });
-    else send(200, this.#need.answer(wanted.namespace, wanted.name, wanted.uid));
+    else {
+      try {
+        send(200, await this.#need.answer(wanted, signal));
+      } catch (err) {
+        this.#need.log.warn({ ...wanted, reason: describeError(err) }, 'cannot say why a pod is as it is');
+        send(500, { error: describeError(err) });
+      }
+    }
   }
 }
 
 export const whyPath = (namespace: string, name: string, uid: string | undefined): string =>
   `/why/pod/${encodeURIComponent(namespace)}/${encodeURIComponent(name)}${uid === undefined ? '' : `?uid=${encodeURIComponent(uid)}`}`;
 
-function parseWhyPath(url: string): { namespace: string; name: string; uid: string | undefined } | undefined {
+function parseWhyPath(url: string): WantedPod | undefined {
   const [path = '', query = ''] = url.split('?', 2);
   const [empty, why, pod, namespace, name, ...rest] = path.split('/');
   if (empty !== '' || why !== 'why' || pod !== 'pod' || !namespace || !name || rest.length > 0) return undefined;
