@@ -1,15 +1,16 @@
 /** Images from a registry that asks who is there: pull secrets, plugins, and what present images are worth. */
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { beforeAll, expect, it } from 'vitest';
 import { createOciArchive } from '../../src/lab/images/oci-archive.ts';
 import { imageSources, labImages, staticPrograms } from '../../src/lab/images/lab-images.ts';
 import { inNode } from '../../src/lab/node-files.ts';
+import type { WhyAnswer } from '../../src/kubelet/support/timeline/why-answer.ts';
 import type { Pod, PodSpec } from '../../src/objects/generated/core-v1.ts';
 import type { RegistryRules } from '../fakes/registry.ts';
 import { describeAsRoot } from './support/as-root.ts';
-import { eventually, useLab } from './support/lab.ts';
+import { eventually, mainFile, useLab } from './support/lab.ts';
 import {
   applyObjects,
   awaitEvent,
@@ -30,6 +31,7 @@ const image = {
   team: `${registry}/team/app:1`,
   cloud: `${registry}/cloud/app:1`,
   robot: `${registry}/robot/app:1`,
+  slow: `${registry}/slow/app:1`,
 } as const;
 const registryFile = fileURLToPath(new URL('support/registry-process.ts', import.meta.url));
 
@@ -95,6 +97,27 @@ describeAsRoot('images of a registry', () => {
   };
   const present = (of: string): string =>
     `Container image "${of}" already present on machine and can be accessed by the pod`;
+
+  it('that comes slowly: what is seen of the pull is told', async () => {
+    const setRules = (now: RegistryRules): void => {
+      writeFileSync(join(directory, 'rules.new'), JSON.stringify(now));
+      renameSync(join(directory, 'rules.new'), join(directory, 'rules.json')); // never read half
+    };
+    setRules({ ...rules, held: ['slow/app'] });
+    await applyObjects(lab, pod('slow', image.slow));
+    const why = [process.execPath, mainFile, 'why', 'pod', 'default/slow', '-o', 'json'];
+    const { cause } = await eventually('the pull to be told', patienceMs, async () => {
+      const answer = JSON.parse(await lab.onNode(0, ...why)) as WhyAnswer;
+      return answer.phases.some(({ phase, outcome }) => phase === 'pull' && outcome === 'running') ? answer : undefined;
+    });
+    expect(cause).toMatch(
+      new RegExp(
+        `^The pod is being started: pulling image "${image.slow}" runs since [0-9.]+s, the disk with the images has filled by [0-9.]+ [MG]B meanwhile\\.$`,
+      ),
+    );
+    setRules(rules);
+    await awaitReady(lab, 'slow');
+  });
 
   it('that is everybody’s is pulled once, and again for who asks for it always', async () => {
     await applyObjects(lab, pod('open-1', image.open));

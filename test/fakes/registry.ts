@@ -3,12 +3,17 @@
  * authentication, read only. Rules are read anew for each request, so that a test can change its mind.
  */
 import { type IncomingMessage, type Server, type ServerResponse, createServer } from 'node:http';
+import { systemClock } from '../../src/base/clock.ts';
+
+const never = new AbortController().signal;
 
 export interface RegistryRules {
   /** Password by user. */
   users: Record<string, string>;
   /** Who may read a repository; one that is not listed is everybody's. */
   readers: Record<string, string[]>;
+  /** Repositories that do not answer as long as they are named here. */
+  held?: string[];
 }
 
 export interface RegistryOptions {
@@ -43,11 +48,19 @@ export function createRegistry({ archive, rules, onRequest }: RegistryOptions): 
     return { type: kind === 'blobs' ? 'application/octet-stream' : (mediaTypes.get(digest) ?? ''), body };
   };
 
+  const whenLetGo = async (repository: string): Promise<RegistryRules> => {
+    for (;;) {
+      const now = await rules();
+      if (now.held?.includes(repository) !== true) return now;
+      await systemClock.sleep(50, never);
+    }
+  };
+
   const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
-    const { users, readers } = await rules();
-    const user = userOf(request, users);
     const path = (request.url ?? '').replace(/^\/v2\//, '').replace(/\?.*$/, '');
     const [, repository = '', kind = '', reference = ''] = /^(.+)\/(manifests|blobs)\/([^/]+)$/.exec(path) ?? [];
+    const { users, readers } = await whenLetGo(repository);
+    const user = userOf(request, users);
     const found = find(repository, kind, reference);
     const code = statusFor(user, readers[repository]) ?? (found === undefined && path !== '' ? 404 : 200);
     onRequest(`${request.method ?? ''} ${path} as ${typeof user === 'string' ? user : user.name}: ${code}`);
