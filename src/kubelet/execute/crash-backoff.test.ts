@@ -95,6 +95,23 @@ describe('CrashBackoff', () => {
     ).toBe('start');
   });
 
+  it('another image starts at once however often the old one has crashed, in the next process too', async () => {
+    const clock = new FakeClock();
+    const backoff = new CrashBackoff(clock, 300_000);
+    await clock.advance(5000);
+    const times = { startedAtNs: ns(clock.nowMs()), finishedAtNs: ns(clock.nowMs()) };
+    const ended = exited('web', 1, { attempt: 5, ...times });
+    const mended: PodContainer = { kind: 'regular', spec: testContainer('web', { image: 'mended' }) };
+    const resized: PodContainer = {
+      kind: 'regular',
+      spec: testContainer('web', { resources: { limits: { cpu: '1' } } }),
+    };
+    for (const container of [mended, resized]) expect(backoff.decide(pod, container, ended).kind).toBe('start');
+    await clock.advance(1000);
+    expect(new CrashBackoff(clock, 300_000).decide(pod, mended, ended).kind).toBe('start');
+    expect(new CrashBackoff(clock, 300_000).decide(pod, web, ended).kind).toBe('wait');
+  });
+
   it('a new process goes on where the old one was', () => {
     const clock = new FakeClock();
     const ended = exited('web', 1, {

@@ -4,8 +4,10 @@
  */
 import { Backoff } from '../../base/backoff.ts';
 import type { Clock } from '../../base/clock.ts';
-import type { Pod } from '../../objects/generated/core-v1.ts';
+import type { Container, Pod } from '../../objects/generated/core-v1.ts';
 import { type ObservedContainer, type PodContainer, podDescription, uidOf } from '../pod-model.ts';
+import { containerHash } from './container-hash.ts';
+import { annotations } from './pod-names.ts';
 
 export const crashBackoffInitialMs = 10_000;
 /** A container that ran this long starts over with the initial delay. */
@@ -17,12 +19,15 @@ export class CrashBackoff {
   readonly #clock: Clock;
   readonly #maxMs: number;
   readonly #backoff: Backoff;
+  /** What was started before is an earlier process's: this one has noted nothing of it. */
+  readonly #bornMs: number;
   /** Ended containers that were removed before their next start, by pod uid and name. */
   readonly #removed = new Map<string, ObservedContainer>();
 
   constructor(clock: Clock, maxMs: number) {
     this.#clock = clock;
     this.#maxMs = maxMs;
+    this.#bornMs = clock.nowMs();
     this.#backoff = new Backoff({
       initialMs: Math.min(crashBackoffInitialMs, maxMs),
       maxMs,
@@ -39,9 +44,10 @@ export class CrashBackoff {
     const finishedMs = Number(lastExited.finishedAtNs / 1_000_000n);
     const key = `${uidOf(pod)}/${spec.name}/${spec.image}/${JSON.stringify(spec.resources ?? {})}`;
     const restarts = lastExited.attempt;
-    if (restarts > 0) {
+    const startedMs = Number(lastExited.startedAtNs / 1_000_000n);
+    if (restarts > 0 && startedMs < this.#bornMs && isOfImage(lastExited, spec)) {
       // The start of the instance that ended now was the last time the delay grew.
-      this.#backoff.seed(key, delayAfterRestarts(restarts, this.#maxMs), Number(lastExited.startedAtNs / 1_000_000n));
+      this.#backoff.seed(key, delayAfterRestarts(restarts, this.#maxMs), startedMs);
     }
     if (this.#backoff.isInBackoffSince(key, finishedMs, nowMs)) {
       const delayMs = this.#backoff.delayMs(key);
@@ -71,6 +77,10 @@ export class CrashBackoff {
     }
   }
 }
+
+/** Another image is a new beginning: its container has not crashed yet. */
+const isOfImage = ({ annotations: told }: ObservedContainer, spec: Container): boolean =>
+  told[annotations.hash] === containerHash(spec);
 
 /** The delay that stands after so many restarts without a pause: 10 s, 20 s, … */
 export function delayAfterRestarts(restarts: number, maxMs: number): number {
