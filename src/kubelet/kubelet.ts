@@ -499,7 +499,9 @@ export async function runKubelet(
       });
     },
     onCopyChanged: (uid) => {
-      statuses.mark(uid);
+      const state = workers.state(uid);
+      if (state?.phase === 'sync' && podReport.takesUpMirror(state.pod)) workers.mark(uid);
+      else statuses.mark(uid);
       sources.markMirror(uid);
     },
     onEvicted: (uid) => housekeeping.collect(uid),
@@ -531,6 +533,7 @@ export async function runKubelet(
       stopSignals.forget(uid);
       sync.forget(uid);
       deadlines.forget(uid);
+      podReport.forget(uid);
       resizes.forget(uid);
       probes.removePod(uid);
       why.gone(uid);

@@ -14,6 +14,8 @@ import {
   type ObservedPod,
   type PodContainer,
   type PodEvents,
+  configHashAnnotation,
+  configMirrorAnnotation,
   isStaticPod,
   isTerminalPhase,
   podKey,
@@ -25,7 +27,11 @@ import { closePodStatus, findIllegalTransition, withDisruption } from './report/
 import type { Resizes } from './support/resize/resizes.ts';
 
 interface PodReportNeed {
-  statuses: { get(uid: string): PodStatus | undefined; set(uid: string, status: PodStatus): void };
+  statuses: {
+    get(uid: string): PodStatus | undefined;
+    set(uid: string, status: PodStatus): void;
+    forget(uid: string): void;
+  };
   mirrorOf(pod: Pod): Pod | undefined;
   deadlines: Pick<ActiveDeadlines, 'isPast' | 'note'>;
   resizes: Pick<Resizes, 'settle' | 'actual' | 'conditions'>;
@@ -44,9 +50,40 @@ interface PodReportNeed {
 
 export class PodReport {
   readonly #need: PodReportNeed;
+  /** Static pods that were told of before their mirror was known, by uid. */
+  readonly #blind = new Set<string>();
 
   constructor(need: PodReportNeed) {
     this.#need = need;
+  }
+
+  forget(uid: string): void {
+    this.#blind.delete(uid);
+  }
+
+  /**
+   * The mirror of a static pod has come. What an earlier process told through it goes before what was computed here
+   * without it, which is dropped: since when the pod is ready, and that it is, though nobody has probed it again.
+   * @returns whether the pod is to be reported anew
+   */
+  takesUpMirror(pod: Pod): boolean {
+    if (!this.#blind.delete(uidOf(pod)) || this.#toldBefore(pod)?.startTime === undefined) return false;
+    this.#need.statuses.forget(uidOf(pod));
+    return true;
+  }
+
+  /** What another process told of the pod. */
+  #toldBefore(pod: Pod): PodStatus | undefined {
+    if (!isStaticPod(pod)) return pod.status;
+    const mirror = this.#need.mirrorOf(pod);
+    const hash = pod.metadata.annotations?.[configHashAnnotation];
+    // that of another manifest tells of another pod, whatever its name
+    if (mirror === undefined || mirror.metadata.annotations?.[configMirrorAnnotation] !== hash) return undefined;
+    const { status = {} } = mirror;
+    if (!isTerminalPhase(status.phase)) return status;
+    // over, as the runtime shows again; or put back since, and then nothing of it is over
+    const { startTime, conditions } = status;
+    return { ...(startTime === undefined ? {} : { startTime }), ...(conditions === undefined ? {} : { conditions }) };
   }
 
   /** Computes the pod's status from all that is known, has it told, and returns it. */
@@ -54,7 +91,9 @@ export class PodReport {
     const { failures, isEnding, override, isOver = false } = options;
     const { statuses, deadlines, resizes, probes, clock } = this.#need;
     const uid = uidOf(pod);
-    const old = statuses.get(uid) ?? (isStaticPod(pod) ? this.#need.mirrorOf(pod)?.status : pod.status);
+    const known = statuses.get(uid);
+    if (known === undefined && isStaticPod(pod) && this.#need.mirrorOf(pod) === undefined) this.#blind.add(uid);
+    const old = known ?? this.#toldBefore(pod);
     const isLate = deadlines.isPast(pod, old?.startTime) && !isTerminalPhase(old?.phase);
     if (isLate) this.#need.events.pod(pod, 'Normal', deadlineExceeded.reason, deadlineExceeded.message);
     const staysDown = (container: PodContainer, exitCode: number): boolean => hasEndedForGood(pod, container, exitCode);

@@ -27,7 +27,13 @@ export class ApiMiddleman implements ApiClient {
   }
 
   list<T extends KubeObject>(type: ResourceType<T>, options: ListOptions, signal: AbortSignal): Promise<KubeList<T>> {
-    return this.#unlessShut(() => this.#api.list(type, options, signal));
+    const work = (): Promise<KubeList<T>> => this.#api.list(type, options, signal);
+    if (type.plural !== 'pods') return this.#unlessShut(work);
+    return this.#pass(
+      { method: 'LIST pods', podUid: undefined, container: undefined, request: options, state: 'asked' },
+      signal,
+      work,
+    );
   }
 
   async *watch<T extends KubeObject>(

@@ -1,6 +1,8 @@
 /** What goes away and comes back (the kubelet, the runtime, the API server) changes nothing for pods that run. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { pods } from '../../src/client/resource-types.ts';
+import { FaultGate } from '../fakes/fault-gate.ts';
+import { MortalKubelet } from './mortal-kubelet.ts';
 import { type KubeletFixture, apiPod, conditionOf, nodeName, openFixture, webContainer } from './kubelet-fixture.ts';
 
 let t: KubeletFixture;
@@ -83,6 +85,35 @@ describe('a restart of the kubelet', () => {
     expect(statuses()).toEqual(before);
     expect(t.api.podDeletes).toEqual([]);
     expect(t.cri.callsOf('ExecSync').length).toBeGreaterThan(0); // probes went on
+  });
+
+  it('touches nothing of a static pod that it sees before its mirror', async () => {
+    t.cri.setExecScript(() => ({ exitCode: 0 }));
+    const readinessProbe = { exec: { command: ['ready'] }, initialDelaySeconds: 20 };
+    await t.writeManifest('static.json', {
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: { name: 'static' },
+      spec: { containers: [webContainer({ readinessProbe })] },
+    });
+    const name = `static-${nodeName}`;
+    const first = await t.start();
+    await t.untilReady(name);
+    await t.clock.pass(3000);
+    await first.stop();
+    const before = t.api.pod(name)?.status;
+    t.api.podPatches.length = 0;
+    t.cri.clearCalls();
+    const gate = new FaultGate();
+    const list = gate.hold(({ method }) => method === 'LIST pods');
+    await MortalKubelet.start(t, {}, gate);
+    await list.whenHeld;
+    await t.clock.pass(10_000);
+    list.release();
+    await t.clock.pass(30_000);
+    expect(changesMade()).toEqual([]);
+    expect(t.api.podPatches).toEqual([]);
+    expect(t.api.pod(name)?.status).toEqual(before);
   });
 
   it('asks nobody again whether a running pod fits', async () => {

@@ -88,6 +88,31 @@ describe('a static pod', () => {
     });
   });
 
+  it('that is over, and whose file is edited while the API is away, starts as a new one', async () => {
+    t.cri.behave({ name: 'web' }, { exits: { afterMs: 50, code: 0 } });
+    const once = (container: Partial<Container> = {}): object => ({
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: { name: 'web' },
+      spec: { containers: [webContainer(container)], restartPolicy: 'Never' },
+    });
+    await t.writeManifest('web.json', once());
+    await t.start();
+    const name = `web-${nodeName}`;
+    await t.until('its end', () => t.api.pod(name)?.status?.phase === 'Succeeded');
+    t.api.setAway(true);
+    await t.writeManifest('web.json', once({ env: [{ name: 'A', value: '2' }] }));
+    const started = await t.until('the new one', () => t.cri.callsOf('CreateContainer')[1]);
+    expect(started.request).toMatchObject({ config: { metadata: { attempt: 0 } } });
+    t.api.setAway(false);
+    await t.until('its mirror', () => {
+      const { metadata, status } = t.api.pod(name) ?? {};
+      const uid = t.cri.sandboxesOfPod(name).at(-1)?.config.metadata?.uid;
+      const isNew = uid !== undefined && metadata?.annotations?.['kubernetes.io/config.mirror'] === uid;
+      return isNew && status?.phase === 'Succeeded' && status.containerStatuses?.[0]?.restartCount === 0;
+    });
+  });
+
   it('whose file is broken is named with its problem, and takes no other with it', async () => {
     const lines: Array<Record<string, unknown>> = [];
     const log = pino(

@@ -19,8 +19,7 @@ export class MortalKubelet {
     this.#kubelet = kubelet;
   }
 
-  static async start(t: KubeletFixture, settings: object = {}): Promise<MortalKubelet> {
-    const gate = new FaultGate();
+  static async start(t: KubeletFixture, settings: object = {}, gate = new FaultGate()): Promise<MortalKubelet> {
     const socketPath = join(t.directory, `middle-${t.kubeletsStarted}.sock`);
     const middleman = await CriMiddleman.open(t.cri.endpoint, socketPath, gate);
     const kubelet = await t.start({ api: new ApiMiddleman(t.api, gate), endpoint: middleman.endpoint, settings });

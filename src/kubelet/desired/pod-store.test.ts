@@ -109,6 +109,15 @@ describe('PodStore', () => {
     expect(store.get('s')).toBeDefined();
   });
 
+  it('a static pod has its name back when another pod of that name is gone', () => {
+    store.setAll('file', [pod('s', { name: 'web' })]);
+    store.setAll('api', [pod('a', { name: 'web' })]);
+    expect(store.byName('default', 'web')?.metadata.uid).toBe('a');
+    store.setOne('api', 'a', undefined);
+    expect(store.byName('default', 'web')?.metadata.uid).toBe('s');
+    expect(store.staticOf(mirrorOf('web', 'm'))?.metadata.uid).toBe('s');
+  });
+
   it('a pod of the API is nobody’s static pod', () => {
     store.setAll('api', [pod('a', { name: 'web' }), mirrorOf('other', 'm')]);
     expect(store.staticOf(mirrorOf('web', 'x'))).toBeUndefined();

@@ -93,8 +93,12 @@ export class PodStore {
     const pod = this.#pods.get(uid);
     this.#pods.delete(uid);
     this.#mirrors.delete(uid);
-    if (pod !== undefined && this.#uidByFullName.get(podFullName(pod)) === uid)
-      this.#uidByFullName.delete(podFullName(pod));
+    if (pod === undefined || this.#uidByFullName.get(podFullName(pod)) !== uid) return;
+    const name = podFullName(pod);
+    // another source may have a pod of that name, which has it from now on
+    const other = [...this.#pods.values()].findLast((one) => podFullName(one) === name);
+    if (other === undefined) this.#uidByFullName.delete(name);
+    else this.#uidByFullName.set(name, uidOf(other));
   }
 
   /** Whether every source has delivered its first set: only then may unknown pods be taken for removed ones. */

@@ -87,6 +87,17 @@ describe('applyUpdate', () => {
   });
 });
 
+it('a pod that comes again with another spec while it ends is ended by the one that it had', () => {
+  const other = testPod({ terminationGracePeriodSeconds: 1 });
+  const ending = state({ phase: 'terminating', graceSeconds: 30 });
+  const again = applyUpdate(ending, { pod: other, isNew: true }, podGraceSeconds);
+  expect(again).toEqual({ state: { ...ending, isWantedAgain: true }, interrupts: false });
+  const updated = applyUpdate(again.state, { pod: deleted(7) }, podGraceSeconds);
+  expect(updated.state).toMatchObject({ pod, graceSeconds: 30, isWantedAgain: true });
+  for (const phase of ['terminated', 'finished'] as const)
+    expect(applyUpdate({ ...again.state, phase }, { pod: other }, podGraceSeconds).state.pod).toBe(pod);
+});
+
 it('a pod that was over before this process began is only cleaned up', () => {
   const over = { ...pod, status: { phase: 'Succeeded' } };
   expect(applyUpdate(undefined, { pod: over, hasEnded: true }, podGraceSeconds)).toMatchObject({

@@ -42,10 +42,14 @@ export interface StateStep {
 
 export function applyUpdate(old: PodState | undefined, update: PodUpdate, graceOf: GraceRule): StateStep {
   const { pod, kill, isRuntimeOnly = false, hasEnded = false, isNew = false } = update;
-  const known: PodState = old ?? { phase: 'sync', pod, graceSeconds: 0, kill: {}, isRuntimeOnly };
-  const before = isNew && known.phase !== 'sync' ? { ...known, isWantedAgain: true } : known;
+  const before: PodState = old ?? { phase: 'sync', pod, graceSeconds: 0, kill: {}, isRuntimeOnly };
+  if (isNew && before.phase !== 'sync') return { state: { ...before, isWantedAgain: true }, interrupts: false };
+  // One that has come again may have another spec: what runs is ended by the one that it was started with. And what the
+  // runtime alone knows of a pod never replaces what the API said of it.
+  const keepsOld = before.isWantedAgain === true || (isRuntimeOnly && !before.isRuntimeOnly);
+  const newest = keepsOld ? before.pod : pod;
   if (before.phase === 'terminated' || before.phase === 'finished')
-    return { state: { ...before, pod }, interrupts: false };
+    return { state: { ...before, pod: newest }, interrupts: false };
   if (old === undefined && hasEnded) return { state: { ...before, phase: 'terminated' }, interrupts: false };
   const isToEnd =
     before.phase === 'terminating' ||
@@ -53,8 +57,6 @@ export function applyUpdate(old: PodState | undefined, update: PodUpdate, graceO
     isRuntimeOnly ||
     pod.metadata.deletionTimestamp !== undefined ||
     isTerminalPhase(pod.status?.phase);
-  // What the runtime alone knows of a pod never replaces what the API said of it.
-  const newest = isRuntimeOnly && !before.isRuntimeOnly ? before.pod : pod;
   if (!isToEnd)
     return {
       state: { ...before, pod: newest, isRuntimeOnly: before.isRuntimeOnly && isRuntimeOnly },
