@@ -42,8 +42,8 @@ export interface ReportOptions {
 interface PodSyncNeed {
   observe: {
     get(uid: string): ObservedPod | undefined;
-    /** The runtime has something of the pod that nobody has looked at yet. */
-    isUnseen(uid: string): boolean;
+    /** What is known of the pod may not be so: nobody has looked at it yet, or the latest look failed. */
+    isInDoubt(uid: string): boolean;
     inspect(uid: string, signal: AbortSignal): Promise<ObservedPod | undefined>;
     inspectStarted(
       uid: string,
@@ -124,7 +124,7 @@ export class PodSync implements PodTurns {
   async sync(pod: Pod, interrupt: AbortSignal, signal: AbortSignal): Promise<TurnOutcome> {
     const { observe, events, probes } = this.#need;
     const uid = uidOf(pod);
-    if (this.#toLookAt.has(uid) || observe.isUnseen(uid)) {
+    if (this.#toLookAt.has(uid) || observe.isInDoubt(uid)) {
       const looked = await this.#look(pod, interrupt, () => observe.inspect(uid, interrupt));
       if ('failure' in looked) return looked.failure;
     }
@@ -371,7 +371,8 @@ export class PodSync implements PodTurns {
  */
 function toldFailures({ status }: Pod, observed: ObservedPod | undefined): Map<string, StartFailure> {
   const told = new Map<string, StartFailure>();
-  for (const one of [...(status?.initContainerStatuses ?? []), ...(status?.containerStatuses ?? [])]) {
+  const { initContainerStatuses = [], containerStatuses = [], ephemeralContainerStatuses = [] } = status ?? {};
+  for (const one of [...initContainerStatuses, ...containerStatuses, ...ephemeralContainerStatuses]) {
     const { reason, message = '' } = one.state?.waiting ?? {};
     const latest = latestContainer(observed, one.name);
     const isSame = latest === undefined ? !one.containerID : one.containerID?.endsWith(`//${latest.id}`) === true;

@@ -101,6 +101,18 @@ describe('a call that hangs for one pod', () => {
     );
   });
 
+  it('a look that fails at a pod that ran is told, and the pod goes on when it succeeds', async () => {
+    await t.start();
+    t.api.addPod(apiPod('web'), nodeName);
+    await t.untilReady('web');
+    t.cri.failNext('ContainerStatus', 'UNKNOWN', 'the shim is stuck', Infinity, names('web'));
+    t.cri.exitContainer({ pod: 'web', name: 'web' }, 1);
+    const told = 'FailedSync: error determining status: rpc error: code = Unknown desc = the shim is stuck';
+    await t.until('its event', () => t.api.eventsOf('web').includes(told), 100_000);
+    t.cri.faults.stopFailing();
+    await t.until('its next instance', () => t.container('web', 'web')?.restartCount === 1);
+  });
+
   it('without a network a pod waits, and starts when there is one', async () => {
     t.cri.setNetworkReady(false);
     await t.start();

@@ -15,7 +15,7 @@ const untilEvent = (pod: string, start: string): Promise<string> =>
 
 it('an ephemeral container that cannot run waits with the reason, and its pod goes on', async () => {
   t = await openFixture();
-  await t.start();
+  const first = await t.start();
   t.api.addPod(
     apiPod('debugged', {
       volumes: [{ name: 'claim', persistentVolumeClaim: { claimName: 'data' } }], // which nobody mounts at first
@@ -59,6 +59,10 @@ it('an ephemeral container that cannot run waits with the reason, and its pod go
   t.cri.exitContainer({ pod: 'debugged', name: 'web' }, 1);
   await t.until('its next instance', () => t.container('debugged', 'web')?.restartCount === 1);
   await t.untilReady('debugged');
+  // nor by the next kubelet
+  await first.stop();
+  await t.start();
+  await t.clock.pass(5000);
   const refusals = t.api.eventList().filter(({ reason }) => reason === 'PodFeatureUnsupported');
   expect(refusals.map(({ involvedObject, count }) => `${involvedObject.fieldPath} ${count}`).toSorted()).toEqual([
     'spec.ephemeralContainers{device} 1',

@@ -116,11 +116,13 @@ describe('Observe', () => {
     await clock.advance(1000);
     expect(observe.get('uid-1')?.containers[0]?.state).toBe('running');
     expect(observe.get('uid-2')?.containers[0]?.name).toBe('db');
+    expect(['uid-1', 'uid-2'].map((uid) => observe.isInDoubt(uid))).toEqual([true, false]);
     cri.containerStatus.mockImplementation((id) =>
       Promise.resolve(containers.find((container) => container.id === id) ?? instance('web')),
     );
     await clock.advance(1000);
     expect(observe.get('uid-1')?.containers[0]?.state).toBe('exited');
+    expect(observe.isInDoubt('uid-1')).toBe(false);
   });
 
   it('starts although one pod hangs, and shows it when it answers', async () => {

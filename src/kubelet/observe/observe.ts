@@ -42,6 +42,8 @@ export class Observe {
   readonly #seen = new Map<string, string>();
   /** Pods that the runtime has, by the newest listing. */
   #listed = new Set<string>();
+  /** Pods of which the latest look failed: their picture may be of the past. */
+  readonly #failed = new Set<string>();
   readonly #inspections: KeyedRunner;
   #signal: AbortSignal = AbortSignal.abort();
   #lastRelistMs: number | undefined;
@@ -65,6 +67,11 @@ export class Observe {
   /** The runtime has something of the pod, and no look at it has succeeded yet: what, only a look can tell. */
   isUnseen(uid: string): boolean {
     return this.#listed.has(uid) && !this.#pods.has(uid);
+  }
+
+  /** What is known of the pod may not be so: nobody has looked at it yet, or the latest look failed. */
+  isInDoubt(uid: string): boolean {
+    return this.isUnseen(uid) || this.#failed.has(uid);
   }
 
   /** Resolves when the runtime was listed once and every pod in it was looked at once. */
@@ -108,6 +115,7 @@ export class Observe {
       ),
     ]);
     const before = this.#pods.get(uid);
+    this.#failed.delete(uid);
     const pod = makeObservedPod(
       uid,
       sandboxStatuses.filter((status) => status !== undefined),
@@ -186,6 +194,7 @@ export class Observe {
     const before = this.#pods.get(uid);
     if (before !== undefined && before.observedMs > observedMs) return; // what was seen later counts, until it is gone
     this.#seen.delete(uid);
+    this.#failed.delete(uid);
     if (this.#pods.delete(uid)) this.#need.onChange(uid);
   }
 
@@ -230,7 +239,9 @@ export class Observe {
         this.inspect(uid, s),
       );
     } catch (err) {
-      if (!signal.aborted) this.#need.log.warn({ err, uid }, 'cannot inspect a pod in the runtime, will retry');
+      if (signal.aborted) return;
+      if (this.#pods.has(uid)) this.#failed.add(uid);
+      this.#need.log.warn({ err, uid }, 'cannot inspect a pod in the runtime, will retry');
     }
   }
 
