@@ -19,7 +19,7 @@ import { type Garbage, type GarbagePolicy, selectGarbage, selectSurplus } from '
 import { UnknownContainers } from './execute/unknown-containers.ts';
 import type { Cri } from '../adapters/cri/cri.ts';
 import type { Observe } from './observe/observe.ts';
-import { type ObservedPod, isStaticPod, podFullName, uidOf } from './pod-model.ts';
+import { type ObservedPod, isStaticPod, isTerminalPhase, podFullName, uidOf } from './pod-model.ts';
 import { type RemainsNeed, removeRemains } from './remove-remains.ts';
 
 interface HousekeepingNeed {
@@ -238,7 +238,7 @@ export class Housekeeping {
     if (state !== undefined) {
       const wanted = store.get(uid);
       const isEvicted = state.kill.isEviction === true || wanted?.status?.reason === 'Evicted';
-      return state.phase === 'finished' && (isEvicted || wanted === undefined);
+      return state.phase === 'finished' && (isEvicted || isLetGo(wanted));
     }
     if (store.get(uid) !== undefined) return this.#need.isRejected(uid);
     const observed = observe.get(uid);
@@ -246,6 +246,10 @@ export class Housekeeping {
     return !holdsSomething(observed);
   }
 }
+
+/** Gone from the API, or kept there by a finalizer alone: how it ended is told. */
+const isLetGo = (pod: Pod | undefined): boolean =>
+  pod === undefined || (pod.metadata.deletionTimestamp !== undefined && isTerminalPhase(pod.status?.phase));
 
 const holdsSomething = ({ containers, sandboxes }: ObservedPod): boolean =>
   containers.some(({ state }) => state === 'running' || state === 'unknown') ||

@@ -227,7 +227,7 @@ export class FakeApi implements ApiClient {
     if (type.plural === 'pods') {
       const { spec } = object as unknown as Pod;
       const grace = options.gracePeriodSeconds ?? spec.terminationGracePeriodSeconds ?? 30;
-      if (grace > 0) {
+      if (grace > 0 || (object.metadata.finalizers ?? []).length > 0) {
         const deletionTimestamp = rfc3339Seconds(Date.now() + grace * 1000);
         const metadata = { ...object.metadata, deletionTimestamp, deletionGracePeriodSeconds: grace };
         this.#store(type, { ...object, metadata }, 'MODIFIED');

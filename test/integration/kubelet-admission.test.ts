@@ -95,6 +95,20 @@ describe('a pod with a deadline', () => {
     await t.until('its event', () => t.api.eventsOf('web').includes(`DeadlineExceeded: ${message}`));
     expect(statusOf('web')?.conditions?.find(({ type }) => type === 'Ready')?.reason).toBe('PodFailed');
   });
+
+  it('has succeeded when its containers end in time, however long the rest of its end takes', async () => {
+    t.cri.behave({ name: 'web' }, { exits: { afterMs: 10_000, code: 0 } });
+    await t.start();
+    const hang = t.cri.hang('StopPodSandbox');
+    t.api.addPod(apiPod('web', { activeDeadlineSeconds: 30, restartPolicy: 'Never' }), nodeName);
+    await hang.whenHung;
+    await t.clock.pass(25_000);
+    hang.release();
+    await t.until('its end', () => statusOf('web')?.phase === 'Succeeded');
+    await t.clock.pass(3000);
+    expect(statusOf('web')).not.toHaveProperty('reason');
+    expect(t.api.eventsOf('web').filter((text) => text.startsWith('DeadlineExceeded'))).toEqual([]);
+  });
 });
 
 describe('a static pod whose file is removed', () => {

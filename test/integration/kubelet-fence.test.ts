@@ -1,5 +1,6 @@
 /** What hangs for one pod costs that pod alone. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { nodes } from '../../src/client/resource-types.ts';
 import { type KubeletFixture, apiPod, nodeName, openFixture } from './kubelet-fixture.ts';
 
 let t: KubeletFixture;
@@ -111,6 +112,19 @@ describe('a call that hangs for one pod', () => {
     await t.until('its event', () => t.api.eventsOf('web').includes(told), 100_000);
     t.cri.faults.stopFailing();
     await t.until('its next instance', () => t.container('web', 'web')?.restartCount === 1);
+  });
+
+  it('a runtime that says that it is not ready is asked nevertheless', async () => {
+    await t.start();
+    const isNodeReady = (): string | undefined =>
+      t.api.find(nodes, undefined, nodeName)?.status?.conditions?.find(({ type }) => type === 'Ready')?.status;
+    await t.until('the node', () => isNodeReady() === 'True');
+    t.cri.setRuntimeReady(false);
+    await t.until('the node to say so', () => isNodeReady() === 'False');
+    t.api.addPod(apiPod('web'), nodeName);
+    await t.untilReady('web');
+    t.api.deletePod('web', 1);
+    await t.untilGone('web');
   });
 
   it('without a network a pod waits, and starts when there is one', async () => {

@@ -1,5 +1,6 @@
 /** What housekeeping finds: pods outside of their control group, and what is remembered of pods that are gone. */
-import { rm } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { PodSpec } from '../../src/objects/generated/core-v1.ts';
@@ -70,5 +71,30 @@ describe('a static pod that was refused and taken back', () => {
     for (const name of [first, second]) await t.untilGone(name);
     await t.writeManifest('second.json', manifest('second'));
     await t.untilReady(second);
+  });
+});
+
+describe('a deleted pod that a finalizer keeps on the API', () => {
+  it('leaves nothing on the node', async () => {
+    await t.start();
+    t.api.addPod(apiPod('kept', {}, { finalizers: ['example.com/wait'] }), nodeName);
+    const pod = await t.untilReady('kept');
+    t.api.deletePod('kept', 2);
+    await t.until('its sandbox to be collected', () => t.cri.sandboxesOfPod('kept').length === 0, 90_000);
+    const directory = join(t.directory, 'root', 'pods', pod.metadata.uid ?? '');
+    await t.until('its directory to go', () => !existsSync(directory), 90_000);
+    expect(t.api.pod('kept')).toMatchObject({ metadata: { uid: pod.metadata.uid }, status: { phase: 'Succeeded' } });
+  });
+});
+
+describe('what a pod has left on the disk while nobody looked', () => {
+  it('is found within a minute', async () => {
+    await t.start();
+    t.api.addPod(apiPod('web'), nodeName);
+    await t.untilReady('web');
+    const left = [join(t.directory, 'root', 'pods', 'gone', 'volumes'), join(t.directory, 'pod-logs', 'a_b_gone')];
+    for (const path of left) await mkdir(path, { recursive: true });
+    const isThere = (): boolean => left.some((path) => existsSync(path));
+    await t.until('it to be gone', () => !isThere(), 70_000);
   });
 });

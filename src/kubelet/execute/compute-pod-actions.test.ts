@@ -450,6 +450,11 @@ const rows: Row[] = [
     want: ['start debug'],
   },
   {
+    name: 'it starts with a new sandbox',
+    pod: testPod({ ...withInit, ephemeralContainers: [{ name: 'debug', image: 'x' }] }),
+    want: ['sandbox 0', 'start debug', 'start i1'],
+  },
+  {
     name: 'it starts before init is done',
     pod: testPod({ ...withInit, ephemeralContainers: [{ name: 'debug', image: 'x' }] }),
     observed: testObserved([testInstance('i1')]),
