@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { parseImageName } from './image-name.ts';
 
-const digest = `sha256:${'a'.repeat(64)}`;
+const hex = 'a'.repeat(64);
+const digest = `sha256:${hex}`;
 
 describe('parseImageName', () => {
   it.each([
@@ -25,6 +26,8 @@ describe('parseImageName', () => {
     ['/web', 'invalid reference format'],
     ['web@sha256:1', 'invalid reference format'],
     ['we b', 'invalid reference format'],
+    [hex, `invalid repository name (${hex}), cannot specify 64-byte hexadecimal strings`],
+    [`a/${'b'.repeat(254)}`, 'repository name must not be more than 255 characters'],
   ])('%j is none', (image, hint) =>
     expect(parseImageName(image)).toEqual({
       kind: 'invalid',
