@@ -15,7 +15,7 @@ import type { Observe } from './observe/observe.ts';
 import { type PodEvents, type PodPhases, uidOf } from './pod-model.ts';
 import { CredentialProviders } from './support/images/credential-providers.ts';
 import { ImageCollector } from './support/images/image-collector.ts';
-import { Images } from './support/images/images.ts';
+import { type ImageCounts, Images } from './support/images/images.ts';
 import { NodeCredentials } from './support/images/node-credentials.ts';
 import { ServiceAccountTokens } from './support/volumes/service-account-tokens.ts';
 
@@ -27,13 +27,14 @@ export interface ImagesContext {
   api: KubeletApi | undefined;
   events: PodEvents;
   phases: PodPhases;
+  counts: ImageCounts;
   clock: Clock;
   log: Logger;
 }
 
 const tokenLifeSeconds = 3600;
 
-export function makeImages({ config, cri, host, api, events, phases, clock, log }: ImagesContext): Images {
+export function makeImages({ config, cri, host, api, events, phases, counts, clock, log }: ImagesContext): Images {
   const places = {
     rootDir: config.rootDir,
     workingDirectory: process.cwd(),
@@ -80,6 +81,7 @@ export function makeImages({ config, cri, host, api, events, phases, clock, log 
     verification: config.imageVerification,
     space: (path) => host.filesystem(path),
     mayPull: () => rate?.tryTake() ?? true,
+    counts,
     parallelPullsMax: config.serializeImagePulls ? 1 : (config.maxParallelImagePulls ?? Infinity),
     clock,
     log,
@@ -92,12 +94,13 @@ export interface CollectorContext {
   host: Host;
   observe: Observe;
   nodeEvent: (type: 'Normal' | 'Warning', reason: string, message: string) => void;
+  counts: { imageRemoved(reason: 'age' | 'space'): void };
   clock: Clock;
   log: Logger;
 }
 
 export function makeImageCollector(context: CollectorContext): ImageCollector {
-  const { config, cri, host, observe, nodeEvent, clock, log } = context;
+  const { config, cri, host, observe, nodeEvent, counts, clock, log } = context;
   return new ImageCollector({
     cri,
     usedImages: () =>
@@ -110,6 +113,7 @@ export function makeImageCollector(context: CollectorContext): ImageCollector {
     space: (path) => host.filesystem(path),
     limits: config.imageGarbage,
     nodeEvent,
+    counts,
     clock,
     log,
   });

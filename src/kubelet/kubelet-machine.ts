@@ -1,7 +1,7 @@
 /** The machine as the kubelet finds it: what it has, and the hands that touch it. */
 import { mkdir, readFile } from 'node:fs/promises';
 import { Cgroups } from '../adapters/cgroups/cgroups.ts';
-import { Cri } from '../adapters/cri/cri.ts';
+import { Cri, type CriCallListener } from '../adapters/cri/cri.ts';
 import { Host, type HostFacts } from '../adapters/host/host.ts';
 import { Mounts } from '../adapters/mounts/mounts.ts';
 import { CommandError, runCommand } from '../adapters/processes/processes.ts';
@@ -41,6 +41,7 @@ export async function openMachine(
   config: KubeletConfig,
   places: Partial<MachinePlaces>,
   clock: Clock,
+  onCriCall: CriCallListener,
 ): Promise<Machine> {
   const host = new Host();
   const facts = await host.facts();
@@ -62,7 +63,11 @@ export async function openMachine(
     },
     resources: computeNodeResources({ ...facts, ephemeralStorageBytes: rootFs.capacityBytes }, config),
     mounts: places.mounts ?? new Mounts(),
-    cri: new Cri({ endpoint: config.containerRuntimeEndpoint, requestTimeoutMs: config.runtimeRequestTimeoutMs }),
+    cri: new Cri({
+      endpoint: config.containerRuntimeEndpoint,
+      requestTimeoutMs: config.runtimeRequestTimeoutMs,
+      onCall: onCriCall,
+    }),
     containerLogsDir: places.containerLogs ?? '/var/log/containers',
     podIds: await readPodIds(config, places.passwd ?? '/etc/passwd'),
   };

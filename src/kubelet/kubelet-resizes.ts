@@ -22,6 +22,9 @@ interface ResizesParts {
   onStatusChanged(uid: string): void;
   isComplete(): boolean;
   events: Pick<PodEvents, 'pod'>;
+  counts: ConstructorParameters<typeof Resizes>[0]['counts'] & {
+    resized(durationMs: number, hasSucceeded: boolean): void;
+  };
   clock: Clock;
   log: Logger;
 }
@@ -51,6 +54,7 @@ export function makeResizes({ config, machine, cgroupOf, ...need }: ResizesParts
   });
   const carryOut = async (pod: Pod, observed: ObservedPod | undefined, signal: AbortSignal): Promise<void> => {
     const uid = uidOf(pod);
+    const beganMs = clock.monotonicMs();
     await resizes.whenRecorded();
     try {
       await resizePod(
@@ -72,9 +76,11 @@ export function makeResizes({ config, machine, cgroupOf, ...need }: ResizesParts
       );
     } catch (err) {
       signal.throwIfAborted();
+      need.counts.resized(clock.monotonicMs() - beganMs, false);
       resizes.failed(pod, err);
       throw err;
     }
+    need.counts.resized(clock.monotonicMs() - beganMs, true);
     resizes.applied(pod);
   };
   return { resizes, records: [allocated, actuated], carryOut };

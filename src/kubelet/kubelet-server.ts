@@ -9,6 +9,7 @@ import { subjectAccessReviews, tokenReviews } from '../client/resource-types.ts'
 import type { Pod } from '../objects/generated/core-v1.ts';
 import type { KubeletConfig } from './config.ts';
 import type { PodStore } from './desired/pod-store.ts';
+import type { PodWorkers } from './dispatch/pod-workers.ts';
 import { KubeletMetrics } from './kubelet-metrics.ts';
 import type { Observe } from './observe/observe.ts';
 import { latestContainer, readySandbox, uidOf } from './pod-model.ts';
@@ -19,6 +20,8 @@ import { KubeletServer } from './serve/serve.ts';
 import type { ReviewAccess, ReviewToken } from './serve/serve-need.ts';
 import { clientCaFile } from './support/certificates/client-ca.ts';
 import { ServingCertificate } from './support/certificates/serving-certificate.ts';
+import type { Counts } from './support/metrics/metrics.ts';
+import type { Resizes } from './support/resize/resizes.ts';
 import type { ContainerLogs } from './support/logs/logs.ts';
 import type { Probes } from './support/probes/probes.ts';
 
@@ -32,6 +35,10 @@ interface ServerParts {
   logs: ContainerLogs;
   probes: Probes;
   why: Pick<PodWhy, 'fenced'>;
+  counts: Counts;
+  workers: Pick<PodWorkers, 'isActive' | 'state' | 'uids'>;
+  resizes: Pick<Resizes, 'figures'>;
+  cgroupVersion: number;
   meter: ProcessMeter;
   startedMs: number;
   clock: Clock;
@@ -41,6 +48,7 @@ interface ServerParts {
 /** Undefined when the configuration says that there is no server. @throws when its certificates cannot be read */
 export async function makeServer(parts: ServerParts): Promise<{ run(signal: AbortSignal): Promise<void> } | undefined> {
   const { config, api, store, statuses, observe, cri, logs, probes, why, meter, startedMs, clock, log } = parts;
+  const { counts, workers, resizes, cgroupVersion } = parts;
   const { server: settings } = config;
   if (!settings.isEnabled) return undefined;
   const isConfigured = settings.tlsCertFile !== '' && settings.tlsPrivateKeyFile !== '';
@@ -63,6 +71,11 @@ export async function makeServer(parts: ServerParts): Promise<{ run(signal: Abor
   const metrics = new KubeletMetrics({
     nodeName: config.nodeName,
     pods: () => [...observe.list()],
+    counts: counts.registry,
+    store,
+    workers,
+    resizes,
+    cgroupVersion,
     fencedPods: () => why.fenced().length,
     meter,
   });

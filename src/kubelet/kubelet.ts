@@ -38,7 +38,7 @@ import { Housekeeping } from './housekeeping.ts';
 import { Observe } from './observe/observe.ts';
 import { RuntimeStatus } from './observe/runtime-status.ts';
 import { PodParts } from './pod-parts.ts';
-import { isRunning, isStaticPod, uidOf } from './pod-model.ts';
+import { configSeenAnnotation, isRunning, isStaticPod, uidOf } from './pod-model.ts';
 import { PodReport } from './pod-report.ts';
 import { PodSync } from './pod-sync.ts';
 import { PodWhy } from './pod-why.ts';
@@ -48,6 +48,7 @@ import { NodeReporter } from './report/node-reporter.ts';
 import { PodStatusWriter } from './report/pod-status-writer.ts';
 import { HealthServer } from './serve/health-server.ts';
 import { metadataField, resourceField } from './support/environment/field-path.ts';
+import { Counts } from './support/metrics/metrics.ts';
 import { ContainerLogs } from './support/logs/logs.ts';
 import { WatchedObjects } from './support/objects/watched-objects.ts';
 import { Probes } from './support/probes/probes.ts';
@@ -58,6 +59,7 @@ import { refuseAppArmor, refuseSysctls } from './support/security/admit-security
 import { UserNamespaces } from './support/security/user-namespaces.ts';
 import { TerminationMessages, keepEnd } from './support/termination/termination-messages.ts';
 import { makeResizes } from './kubelet-resizes.ts';
+import { resourceChanges } from './support/resize/pod-resources.ts';
 import { Volumes } from './support/volumes/volumes.ts';
 
 export interface KubeletOptions {
@@ -86,9 +88,12 @@ export async function runKubelet(
   const startedMs = clock.nowMs();
   const meter = new ProcessMeter(clock);
   const { nodeName } = config;
+  const counts = new Counts();
 
   // ---- the machine
-  const machine = await openMachine(config, places, clock);
+  const machine = await openMachine(config, places, clock, (method, ms, hasFailed) =>
+    counts.runtimeCalled(method, ms, hasFailed),
+  );
   const { host, facts, mounts, cri, containerLogsDir } = machine;
   const { allocatable } = machine.resources;
   const runtimeName = { value: 'containerd' };
@@ -159,6 +164,7 @@ export async function runKubelet(
     },
     isBusy: (uid) => workers.isBusy(uid),
     relistPeriodMs,
+    onRelist: (durationMs, gapMs) => counts.relisted(durationMs, gapMs),
     clock,
     log: room('observe'),
   });
@@ -209,7 +215,17 @@ export async function runKubelet(
     },
     log: room('termination'),
   });
-  const images = makeImages({ config, cri, host, api: known, events, phases: timeline, clock, log: room('images') });
+  const images = makeImages({
+    config,
+    cri,
+    host,
+    api: known,
+    events,
+    phases: timeline,
+    counts,
+    clock,
+    log: room('images'),
+  });
   const volumes: Volumes = new Volumes({
     rootDir: config.rootDir,
     syncFrequencyMs: config.syncPeriodMs,
@@ -254,6 +270,7 @@ export async function runKubelet(
     onStatusChanged: (uid) => workers.mark(uid),
     isComplete: () => store.isComplete,
     events,
+    counts,
     clock,
     log: room('resize'),
   });
@@ -334,7 +351,12 @@ export async function runKubelet(
     deadlines,
     resizes,
     probes,
-    onStatus: (pod, old, status) => why.statusChanged(pod, old, status),
+    onStatus: (pod, old, status) => {
+      why.statusChanged(pod, old, status);
+      const seenMs = Date.parse(pod.metadata.annotations?.[configSeenAnnotation] ?? '');
+      const runsNow = old?.phase === 'Pending' && status.phase === 'Running';
+      if (runsNow && Number.isFinite(seenMs)) counts.podRuns(clock.nowMs() - seenMs);
+    },
     hostIps,
     runtimeName: () => runtimeName.value,
     hasRecursiveReadOnly: () => runtimeStatus.current?.handlers.some((one) => one.recursiveReadOnlyMounts) === true,
@@ -387,6 +409,7 @@ export async function runKubelet(
     },
     pacer: new StartPacer(paceFor(facts.cpuCount), clock),
     crashBackoff: new CrashBackoff(clock, config.crashLoopBackOffMaxMs),
+    counts,
     events,
     phases: timeline,
     podLogsDir: config.podLogsDir,
@@ -442,15 +465,18 @@ export async function runKubelet(
     log: room('dispatch'),
   });
   const workers: PodWorkers = new PodWorkers({
-    sync: async (pod, interrupt, s) => why.turnEnded(pod, await sync.sync(pod, interrupt, s)),
-    terminate: (state, s) => sync.terminate(state, s),
+    sync: async (pod, interrupt, s) =>
+      counts.turn(sync.hadTurn(uidOf(pod)) ? 'sync' : 'create', clock, async () =>
+        why.turnEnded(pod, await sync.sync(pod, interrupt, s)),
+      ),
+    terminate: (state, s) => counts.turn('kill', clock, () => sync.terminate(state, s)),
     finish: (state, s) => sync.finish(state, s),
     graceOf: podGraceSeconds,
     resyncMs: config.syncPeriodMs,
     onFinished: (uid) => {
       why.finished(uid);
       statuses.mark(uid); // loop: the API may let go of the pod
-      resizes.retry();
+      resizes.retry('pod_terminated');
       housekeeping.touch();
     },
     clock,
@@ -489,6 +515,7 @@ export async function runKubelet(
     onRejected: (pod, { reason, message }) => {
       events.pod(pod, 'Warning', reason, message);
       timeline.note(pod, 'admitted', 'failed', `${reason}: ${message}`);
+      counts.podRejected(reason);
       statuses.set(uidOf(pod), {
         phase: 'Failed',
         reason,
@@ -505,7 +532,10 @@ export async function runKubelet(
       sources.markMirror(uid);
     },
     onEvicted: (uid) => housekeeping.collect(uid),
-    onUpdated: (pod) => volumes.markPod(uidOf(pod)),
+    onUpdated: (pod, old) => {
+      volumes.markPod(uidOf(pod));
+      for (const change of resourceChanges(old, pod)) counts.resizeWanted(change);
+    },
     log: room('dispatch'),
   });
   const housekeeping: Housekeeping = new Housekeeping({
@@ -572,6 +602,10 @@ export async function runKubelet(
     logs,
     probes,
     why,
+    counts,
+    workers,
+    resizes,
+    cgroupVersion: machine.cgroups.version,
     meter,
     startedMs,
     clock,
@@ -607,7 +641,7 @@ export async function runKubelet(
     statuses,
     volumes,
     images,
-    makeImageCollector({ config, cri, host, observe, nodeEvent, clock, log: room('images') }),
+    makeImageCollector({ config, cri, host, observe, nodeEvent, counts, clock, log: room('images') }),
     objects,
     probes,
     resizes,

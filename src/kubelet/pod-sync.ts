@@ -105,6 +105,11 @@ export class PodSync implements PodTurns {
     this.#need = need;
   }
 
+  /** Whether the pod had a turn in this process. */
+  hadTurn(uid: string): boolean {
+    return this.#hadTurn.has(uid);
+  }
+
   failures(uid: string): ReadonlyMap<string, StartFailure> {
     return this.#failures.get(uid) ?? new Map();
   }

@@ -166,6 +166,7 @@ export class KubeletFixture {
       `--config=${path}`,
       `--hostname-override=${nodeName}`,
       `--root-dir=${join(this.directory, 'root')}`,
+      `--cert-dir=${join(this.directory, 'pki')}`,
       '--node-ip=127.0.0.1',
       `--kubeconfig=${join(this.directory, 'kubeconfig')}`,
     ];

@@ -51,7 +51,12 @@ export interface CriOptions {
   endpoint: string;
   /** Deadline of ordinary calls; upstream's `runtimeRequestTimeout`, 2 minutes. */
   requestTimeoutMs: number;
+  /** Told of every call that has ended, failed or not. */
+  onCall?: CriCallListener;
 }
+
+/** @param method as CRI names it */
+export type CriCallListener = (method: string, durationMs: number, hasFailed: boolean) => void;
 
 interface SandboxFilter {
   id?: string;
@@ -72,17 +77,19 @@ export class Cri {
   readonly #runtime: GrpcClient;
   readonly #images: GrpcClient;
   readonly #timeoutMs: number;
+  readonly #onCall: CriCallListener;
   /** Listings of everything, as they are asked for every second. */
   readonly #listSandboxes: (signal: AbortSignal) => Promise<CriSandbox[]>;
   readonly #listContainers: (signal: AbortSignal) => Promise<CriContainer[]>;
 
-  constructor({ endpoint, requestTimeoutMs }: CriOptions) {
+  constructor({ endpoint, requestTimeoutMs, onCall = () => {} }: CriOptions) {
     const address = endpoint.includes('://') ? endpoint.replace(/^unix:\/+/, 'unix:///') : `unix://${endpoint}`;
     const Runtime = loadService('cri-v1.proto', 'runtime.v1.RuntimeService');
     const Images = loadService('cri-v1.proto', 'runtime.v1.ImageService');
     this.#runtime = new Runtime(address, insecure, channelOptions);
     this.#images = new Images(address, insecure, channelOptions);
     this.#timeoutMs = requestTimeoutMs;
+    this.#onCall = onCall;
     const listing = <List, Item>(
       method: string,
       fields: { idField: number; stateField: number },
@@ -91,7 +98,9 @@ export class Cri {
       const decode = (message: Buffer): Item[] => toItems(decodeAnswer<List>(Runtime, method, message));
       const items = new ListedItems<Item>({ ...fields, decode });
       return async (signal: AbortSignal): Promise<Item[]> =>
-        items.read(await rawCall(this.#runtime, Runtime, method, {}, { timeoutMs: this.#timeoutMs, signal }));
+        items.read(
+          await this.#told(method, rawCall(this.#runtime, Runtime, method, {}, { timeoutMs: this.#timeoutMs, signal })),
+        );
     };
     this.#listSandboxes = listing('ListPodSandbox', { idField: 1, stateField: 3 }, toSandboxes);
     this.#listContainers = listing('ListContainers', { idField: 1, stateField: 6 }, toContainers);
@@ -358,11 +367,24 @@ export class Cri {
     signal: AbortSignal,
     timeoutMs: number | undefined = this.#timeoutMs,
   ): Promise<Res> {
-    return unaryCall<Res>(this.#runtime, method, request, { timeoutMs, signal } satisfies CallOptions);
+    const options = { timeoutMs, signal } satisfies CallOptions;
+    return this.#told(method, unaryCall<Res>(this.#runtime, method, request, options));
   }
 
   #imageCall<Res>(method: string, request: object, signal: AbortSignal, timeoutMs: number | undefined): Promise<Res> {
-    return unaryCall<Res>(this.#images, method, request, { timeoutMs, signal });
+    return this.#told(method, unaryCall<Res>(this.#images, method, request, { timeoutMs, signal }));
+  }
+
+  async #told<Res>(method: string, call: Promise<Res>): Promise<Res> {
+    const beganMs = performance.now();
+    let hasFailed = true;
+    try {
+      const result = await call;
+      hasFailed = false;
+      return result;
+    } finally {
+      this.#onCall(method, performance.now() - beganMs, hasFailed);
+    }
   }
 }
 

@@ -45,7 +45,7 @@ interface PodIntakeNeed {
   /** The API shows a pod as evicted: nothing of it is of use any more. */
   onEvicted(uid: string): void;
   /** Metadata that a running pod may show to itself has changed. */
-  onUpdated(pod: Pod): void;
+  onUpdated(pod: Pod, old: Pod): void;
   log: Logger;
 }
 
@@ -107,7 +107,7 @@ export class PodIntake {
         if (this.#rejected.has(uid) && pod.metadata.deletionTimestamp === undefined) return;
         resizes.updated(pod);
         workers.update({ pod: resizes.given(pod) });
-        onUpdated(pod);
+        onUpdated(pod, change.old);
         return;
       case 'reconcile':
         onCopyChanged(uid);

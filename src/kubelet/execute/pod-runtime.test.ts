@@ -34,6 +34,7 @@ const image: CriImage = {
 let root: string;
 let clock: FakeClock;
 let calls: string[];
+let counted: string[];
 let failures: Map<string, Error>;
 let images: Map<string, ImageOutcome>;
 let partsError: Error | undefined;
@@ -44,6 +45,7 @@ beforeEach(async () => {
   root = await mkdtemp(join(tmpdir(), 'gantry-runtime-'));
   clock = new FakeClock();
   calls = [];
+  counted = [];
   failures = new Map();
   images = new Map();
   partsError = undefined;
@@ -105,6 +107,13 @@ beforeEach(async () => {
     onSandboxReady: (_, { id }) => calls.push(`ready ${id}`),
     pacer: { run: (_stage, work) => work() },
     crashBackoff: new CrashBackoff(clock, 300_000),
+    counts: {
+      podStarts: (hasUserNamespace) => counted.push(`pod ${hasUserNamespace}`),
+      podFailed: (hasUserNamespace) => counted.push(`pod failed ${hasUserNamespace}`),
+      sandboxMade: (handler, ms, hasFailed) => counted.push(`sandbox ${handler} ${ms} ${hasFailed}`),
+      containerStarts: (kind) => counted.push(kind),
+      containerFailed: (kind, reason) => counted.push(`${kind} ${reason}`),
+    },
     events: {
       pod: (_, type, reason, message) => calls.push(`${type} ${reason}: ${message}`),
       container: (_, kind, name, type, reason, message) => calls.push(`${type} ${reason} ${kind} ${name}: ${message}`),
@@ -171,6 +180,41 @@ describe('a fresh pod', () => {
     expect(calls.at(-1)).toBe(want);
     expect(outcome.error?.message).toBe('Cannot do it');
     expect(outcome.started).toEqual([]);
+  });
+});
+
+describe('counts', () => {
+  it.each([
+    {
+      name: 'a pod that starts',
+      spec: {},
+      failing: '',
+      want: ['pod false', 'sandbox  0 false', 'regular', 'ephemeral'],
+    },
+    {
+      name: 'a pod without a sandbox',
+      spec: { hostUsers: false },
+      failing: 'run-sandbox',
+      want: ['pod true', 'sandbox  0 true', 'pod failed true'],
+    },
+    {
+      name: 'containers that do not start',
+      spec: {},
+      failing: 'start',
+      want: [
+        'pod false',
+        'sandbox  0 false',
+        'regular',
+        'regular RunContainerError',
+        'ephemeral',
+        'ephemeral RunContainerError',
+      ],
+    },
+  ])('$name', async ({ spec, failing, want }) => {
+    failures.set(failing, rpc('no'));
+    const actions = [{ kind: 'create-sandbox', attempt: 0 } as const, start('a'), start('e', {}, 'ephemeral')];
+    await execute(actions, { pod: testPod(spec) });
+    expect(counted).toEqual(want);
   });
 });
 
@@ -243,6 +287,7 @@ describe('starting a container', () => {
     expect(calls).toEqual([
       'Warning BackOff regular a: Back-off restarting failed container a in pod web_default(uid-1)',
     ]);
+    expect(counted).toEqual(['regular']); // who waits does not start
     expect(outcome).toMatchObject({ didAnything: false, retryAtMs: clock.nowMs() + 10_000 });
     expect(outcome.failures.get('a')).toEqual({
       reason: 'CrashLoopBackOff',

@@ -13,6 +13,7 @@ import { rpcDetails, rpcText } from '../../base/grpc.ts';
 import type { Logger } from '../../base/logger.ts';
 import type { Container, Pod } from '../../objects/generated/core-v1.ts';
 import {
+  type ContainerKind,
   type ObservedPod,
   type PodContainer,
   type PodEvents,
@@ -69,12 +70,22 @@ export interface PodRuntimeNeed {
   /** Whose turn it is at the runtime, when many pods start at once. */
   pacer: Pick<StartPacer, 'run'>;
   crashBackoff: CrashBackoff;
+  counts: StartCounts;
   events: PodEvents;
   phases: PodPhases;
   podLogsDir: string;
   containerLogsDir: string;
   clock: Clock;
   log: Logger;
+}
+
+/** Who counts starts. A start that waits for a back-off is none. */
+export interface StartCounts {
+  podStarts(hasUserNamespace: boolean): void;
+  podFailed(hasUserNamespace: boolean): void;
+  sandboxMade(handler: string, durationMs: number, hasFailed: boolean): void;
+  containerStarts(kind: ContainerKind): void;
+  containerFailed(kind: ContainerKind, reason: string): void;
 }
 
 export interface ExecuteOutcome {
@@ -127,6 +138,8 @@ export class PodRuntime {
     await this.#killer.killPod(pod, observed, graceSeconds, signal);
   }
 }
+
+const crashLoop = 'CrashLoopBackOff';
 
 const restartingAll: StartFailure = {
   reason: 'RestartingAllContainers',
@@ -285,21 +298,37 @@ class Turn {
   }
 
   async #createSandbox(attempt: number, signal: AbortSignal): Promise<void> {
-    const { cri, events, pacer, phases, podLogsDir } = this.#need;
+    const { counts, events, pacer, phases, podLogsDir } = this.#need;
+    const hasUserNamespace = this.#pod.spec.hostUsers === false;
     this.#didAnything = true;
+    counts.podStarts(hasUserNamespace);
     try {
       const parts = await this.#need.sandboxParts(this.#pod, signal);
       const config = makeSandboxConfig(this.#pod, attempt, podLogsDir, parts);
       await mkdir(podLogDirectory(podLogsDir, this.#pod), { recursive: true, mode: 0o755 });
       this.#sandboxConfig = config;
-      const run = (): Promise<string> => cri.runPodSandbox(config, parts.runtimeHandler, signal);
+      const run = (): Promise<string> => this.#runSandbox(config, parts.runtimeHandler, signal);
       const id = await pacer.run('begin', () => phases.span(this.#pod, 'sandbox', run), this.#interrupt);
       await this.#readSandbox(id, signal);
     } catch (err) {
       if (err instanceof TurnEnded) throw err;
       this.#interrupt.throwIfAborted(); // nobody waits for it any more
+      counts.podFailed(hasUserNamespace);
       events.pod(this.#pod, 'Warning', 'FailedCreatePodSandBox', `Failed to create pod sandbox: ${runtimeText(err)}`);
       throw new TurnEnded('cannot create the sandbox', { cause: this.#note(err) });
+    }
+  }
+
+  async #runSandbox(config: PodSandboxConfig, handler: string, signal: AbortSignal): Promise<string> {
+    const { cri, clock, counts } = this.#need;
+    const beganMs = clock.monotonicMs();
+    try {
+      const id = await cri.runPodSandbox(config, handler, signal);
+      counts.sandboxMade(handler, clock.monotonicMs() - beganMs, false);
+      return id;
+    } catch (err) {
+      counts.sandboxMade(handler, clock.monotonicMs() - beganMs, true);
+      throw err;
     }
   }
 
@@ -325,6 +354,7 @@ class Turn {
       return;
     }
     this.#failures.set(container.spec.name, failure);
+    if (failure.reason !== crashLoop) this.#need.counts.containerFailed(container.kind, failure.reason);
     this.#note(new Error(`Cannot start container "${container.spec.name}": ${failure.reason}: ${failure.message}`));
     if (container.kind === 'init') throw new TurnEnded('an init container failed');
   }
@@ -351,10 +381,11 @@ class Turn {
           `Back-off restarting failed container ${name} in pod ${podDescription(pod)}`,
         );
         this.#retryAt(crash.untilMs);
-        return { reason: 'CrashLoopBackOff', message: crash.message };
+        return { reason: crashLoop, message: crash.message };
       }
     }
     this.#didAnything = true;
+    this.#need.counts.containerStarts(kind);
     const fail = (reason: string, message: string, containerId = ''): StartFailure => {
       // events name containers: an id would make each attempt's message a new one
       const said = containerId === '' ? message : message.replaceAll(containerId, name);

@@ -23,6 +23,8 @@ interface ObserveNeed {
   /** Somebody works on the pod now and looks for himself afterwards: a listing leaves it alone meanwhile. */
   isBusy(uid: string): boolean;
   relistPeriodMs: number;
+  /** Told of each listing of the runtime: how long it took, and how long after the one before it began. */
+  onRelist?(durationMs: number, gapMs: number | undefined): void;
   clock: Clock;
   log: Logger;
 }
@@ -224,6 +226,8 @@ export class Observe {
     for (const uid of gone) this.#forget(uid, startMs);
     for (const uid of changed) if (!this.#need.isBusy(uid)) this.#inspections.mark(uid);
     const isFirst = this.#lastRelistMs === undefined;
+    const gapMs = this.#lastRelistMs === undefined ? undefined : startMs - this.#lastRelistMs;
+    this.#need.onRelist?.(clock.monotonicMs() - startMs, gapMs);
     this.#lastRelistMs = startMs;
     // A hung pod must not keep the node from starting: the first look waits for the others only so long.
     if (isFirst) {

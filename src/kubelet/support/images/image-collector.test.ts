@@ -75,6 +75,7 @@ describe('the collector', () => {
   let events: string[];
   let capacityBytes: number;
   let unremovable: string | undefined;
+  let counted: string[];
   let otherBytes: number;
 
   beforeEach(() => {
@@ -89,6 +90,7 @@ describe('the collector', () => {
     capacityBytes = 1000;
     otherBytes = 600;
     unremovable = undefined;
+    counted = [];
   });
 
   const imageOf = ([id, sizeBytes]: [string, number]): CriImage => ({
@@ -120,6 +122,7 @@ describe('the collector', () => {
         return Promise.resolve({ capacityBytes, availableBytes: Math.max(0, capacityBytes - usedBytes) });
       },
       limits: { ...limits, ...more },
+      counts: { imageRemoved: (reason) => counted.push(reason) },
       nodeEvent: (type, reason, message) => events.push(`${type} ${reason}: ${message}`),
       clock,
       log: silentLogger,
@@ -137,6 +140,7 @@ describe('the collector', () => {
     await runFor(0);
     expect([...there.keys()]).toEqual(['a', 'b']);
     expect(events).toEqual([]);
+    expect(counted).toEqual(['space']);
   });
 
   it('leaves everything below the limit, and at 100 % does nothing at all', async () => {
@@ -187,5 +191,6 @@ describe('the collector', () => {
     expect(there.size).toBe(3);
     await runFor(20 * minute, { maxAgeMs: 12 * minute });
     expect([...there.keys()]).toEqual(['b']);
+    expect(counted).toEqual(['age', 'age']);
   });
 });

@@ -27,9 +27,13 @@ interface ImageCollectorNeed {
   space(path: string): Promise<Space>;
   limits: GarbageLimits;
   nodeEvent(type: 'Normal' | 'Warning', reason: string, message: string): void;
+  counts: { imageRemoved(reason: 'age' | 'space'): void };
   clock: Clock;
   log: Logger;
 }
+
+/** Why images go, as it is logged and as it is counted. */
+const whyText = { age: 'it has not been used for too long', space: 'the disk is nearly full' } as const;
 
 const periodMs = 5 * 60_000;
 
@@ -87,7 +91,7 @@ export class ImageCollector {
   async #collect(nowMs: number, beganMs: number, signal: AbortSignal): Promise<void> {
     const { cri, limits, log, nodeEvent } = this.#need;
     for (const image of oldImages(this.#removable(nowMs), { nowMs, beganMs }, limits)) {
-      await this.#remove(image, 'it has not been used for too long', signal).catch((err: unknown) => {
+      await this.#remove(image, 'age', signal).catch((err: unknown) => {
         signal.throwIfAborted();
         log.warn({ image: image.id, reason: describeError(err) }, 'cannot remove an old image, will retry');
       });
@@ -127,7 +131,7 @@ export class ImageCollector {
     for (const image of this.#removable(nowMs)) {
       if (freedBytes >= wantedBytes) break;
       try {
-        await this.#remove(image, 'the disk is nearly full', signal);
+        await this.#remove(image, 'space', signal);
         freedBytes += image.sizeBytes;
       } catch (err) {
         signal.throwIfAborted();
@@ -138,11 +142,12 @@ export class ImageCollector {
   }
 
   /** Not one that a container has got since the look. */
-  async #remove({ id, names, sizeBytes }: KnownImage, why: string, signal: AbortSignal): Promise<void> {
+  async #remove({ id, names, sizeBytes }: KnownImage, why: keyof typeof whyText, signal: AbortSignal): Promise<void> {
     const used = this.#need.usedImages();
     if (names.some((name) => used.has(name))) throw new Error('it has come into use');
     await this.#need.cri.removeImage(id, signal);
     this.#images.delete(id);
-    this.#need.log.info({ image: id, sizeBytes, why }, 'removed an image that nobody uses');
+    this.#need.counts.imageRemoved(why);
+    this.#need.log.info({ image: id, sizeBytes, why: whyText[why] }, 'removed an image that nobody uses');
   }
 }

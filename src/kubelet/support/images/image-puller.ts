@@ -26,6 +26,7 @@ interface ImagePullerNeed {
   progress: PullProgress;
   /** Whether one more call fits the node's rate (registryPullQPS). */
   mayPull(): boolean;
+  counts: { imagePulled(wholeMs: number, sizeBytes: number): void };
   phases: PodPhases;
   clock: Clock;
   log: Logger;
@@ -63,7 +64,7 @@ export class ImagePuller {
 
   /** @throws only when interrupted: that is no failure */
   async pull(wish: PullWish, interrupt: AbortSignal): Promise<ImageOutcome> {
-    const { backoff, clock } = this.#need;
+    const { backoff, clock, counts } = this.#need;
     const { pod, image, name, event } = wish;
     const key = `${uidOf(pod)}_${name}`;
     const wait = backoff.waiting(key);
@@ -79,6 +80,7 @@ export class ImagePuller {
       const { pullMs, present } = await this.#inTurn(wish, interrupt);
       backoff.succeeded();
       const wholeMs = clock.monotonicMs() - askedMs;
+      counts.imagePulled(wholeMs, present.sizeBytes);
       event(
         'Normal',
         'Pulled',

@@ -32,6 +32,7 @@ let directory: string;
 let there: Set<string>;
 let calls: string[];
 let spans: string[];
+let counted: string[];
 let inspectFailure: Error | undefined;
 let pull: (name: string, user: string | undefined, signal: AbortSignal) => Promise<void>;
 let images: Images;
@@ -46,6 +47,7 @@ beforeEach(async () => {
   there = new Set();
   calls = [];
   spans = [];
+  counted = [];
   inspectFailure = undefined;
   pull = (name) => Promise.resolve(void there.add(name));
   callsLeft = Infinity;
@@ -90,6 +92,10 @@ async function openImages({
     providers: { entries: () => Promise.resolve(providerEntries), forget: () => {} },
     verification,
     mayPull: () => callsLeft-- > 0,
+    counts: {
+      imageWanted: (...words) => counted.push(words.join(' ')),
+      imagePulled: (ms, bytes) => counted.push(`pulled ${bytes} bytes in ${ms} ms`),
+    },
     parallelPullsMax: max,
     clock,
     log: silentLogger,
@@ -191,6 +197,38 @@ describe('policies', () => {
     const message = 'Failed to inspect image "": rpc error: code = Unavailable desc = away';
     expect(await ensure('web')).toEqual({ kind: 'failed', reason: 'ImageInspectError', message });
     expect(calls).toEqual([`Warning InspectFailed: ${message}`]);
+  });
+});
+
+describe('counts', () => {
+  const unknown = '';
+  it.each([
+    { policy: 'IfNotPresent', isThere: true, want: ['IfNotPresent true false'] },
+    { policy: 'IfNotPresent', isThere: false, want: ['IfNotPresent false true', 'pulled 42 bytes in 0 ms'] },
+    { policy: 'Always', isThere: true, want: [`Always ${unknown} true`, 'pulled 42 bytes in 0 ms'] },
+    { policy: 'Never', isThere: true, want: ['Never true false'] },
+    { policy: 'Never', isThere: false, want: [`Never false ${unknown}`] },
+  ])('$policy, there: $isThere', async ({ policy, isThere, want }) => {
+    if (isThere) there.add('web:1');
+    await ensure('web:1', policy);
+    expect(counted).toEqual(want);
+  });
+
+  it('nobody knows what there is under a name that is none, or in a runtime that cannot tell', async () => {
+    await ensure('Web', 'Always');
+    inspectFailure = new Error('away');
+    await ensure('web:1');
+    expect(counted).toEqual([`Always ${unknown} ${unknown}`, `IfNotPresent ${unknown} ${unknown}`]);
+  });
+
+  it('an image that is there for somebody else, each wait for the next try, and no pull that failed', async () => {
+    await ensure('r.test/web:1', 'IfNotPresent', { secrets: [secretOf('s', { 'r.test': 'a' })] });
+    counted = [];
+    pull = failing('no');
+    await ensure('r.test/web:1', 'IfNotPresent', { uid: 'other' });
+    await ensure('r.test/web:1', 'IfNotPresent', { uid: 'other' });
+    await ensure('r.test/web:1', 'Never', { uid: 'other' });
+    expect(counted).toEqual(['IfNotPresent true true', 'IfNotPresent true true', 'Never true true']);
   });
 });
 

@@ -39,10 +39,17 @@ interface ImagesNeed {
   verification: VerificationRules;
   /** Whether one more pull fits the node's rate (registryPullQPS). */
   mayPull(): boolean;
+  counts: ImageCounts;
   /** Pulls at once; 1 is upstream's serial mode, Infinity no limit. */
   parallelPullsMax: number;
   clock: Clock;
   log: Logger;
+}
+
+/** Who counts what was asked of us and what came of it. Undefined: nobody knows. */
+export interface ImageCounts {
+  imageWanted(policy: string, isPresent: boolean | undefined, needsPull: boolean | undefined): void;
+  imagePulled(wholeMs: number, sizeBytes: number): void;
 }
 
 const tidyPeriodMs = 5 * 60_000;
@@ -57,14 +64,14 @@ export class Images {
   #missing: ReadonlySet<string> = new Set();
 
   constructor(need: ImagesNeed) {
-    const { cri, mayPull, phases, parallelPullsMax, rootDir, space, clock, log } = need;
+    const { cri, mayPull, phases, parallelPullsMax, counts, rootDir, space, clock, log } = need;
     this.#need = need;
     this.#records = new PullRecords({ rootDir, clock, log });
     this.#backoff = new PullBackoff({ rootDir, clock, log });
     const slots = new PullSlots({ max: parallelPullsMax, clock });
     this.#progress = new PullProgress({ cri, space, clock });
     const parts = { records: this.#records, backoff: this.#backoff, slots, progress: this.#progress };
-    this.#puller = new ImagePuller({ cri, ...parts, mayPull, phases, clock, log });
+    this.#puller = new ImagePuller({ cri, ...parts, mayPull, counts, phases, clock, log });
   }
 
   /** Takes up what earlier processes noted; before the first `ensure`. */
@@ -90,11 +97,13 @@ export class Images {
   ): Promise<ImageOutcome> {
     const event = (type: 'Normal' | 'Warning', reason: string, message: string): void =>
       this.#need.events.container(pod, kind, spec.name, type, reason, message);
-    const { image, imagePullPolicy: policy } = spec;
+    const { image, imagePullPolicy: policy = 'IfNotPresent' } = spec;
+    const { counts } = this.#need;
     const parsed = parseImageName(image);
     if (parsed.kind === 'invalid') {
       const message = `Failed to apply default image tag "${image}": ${parsed.message}`;
       event('Warning', 'InspectFailed', message);
+      counts.imageWanted(policy, undefined, undefined);
       return { kind: 'failed', reason: 'InvalidImageName', message };
     }
     const { name, repository } = parsed;
@@ -109,18 +118,25 @@ export class Images {
         interrupt.throwIfAborted();
         const message = `Failed to inspect image "": ${rpcText(err)}`;
         event('Warning', 'InspectFailed', message);
+        counts.imageWanted(policy, undefined, undefined);
         return { kind: 'failed', reason: 'ImageInspectError', message };
       }
       if (present !== undefined && (await this.#mayUse(name, repository, present, credentials))) {
+        counts.imageWanted(policy, true, false);
         const access = this.#need.verification.isOn ? ' and can be accessed by the pod' : '';
         event('Normal', 'Pulled', `Container image "${image}" already present on machine${access}`);
         return { kind: 'present', image: present };
       }
+      const isPresent = present !== undefined;
+      // what may never be pulled needs no pull, unless it is there and only a pull could show that the pod may use it
+      counts.imageWanted(policy, isPresent, policy === 'Never' && !isPresent ? undefined : true);
       if (policy === 'Never') {
         const message = `Container image "${image}" is not present with pull policy of Never`;
         event('Warning', 'ErrImageNeverPull', message);
         return { kind: 'failed', reason: 'ErrImageNeverPull', message };
       }
+    } else {
+      counts.imageWanted(policy, undefined, true);
     }
     return await this.#puller.pull({ pod, image, name, repository, sandbox, credentials, event }, interrupt);
   }

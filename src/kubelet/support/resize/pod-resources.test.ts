@@ -8,6 +8,7 @@ import {
   isIncrease,
   isResized,
   needsRestart,
+  resourceChanges,
   resourcesOf,
   withResources,
 } from './pod-resources.ts';
@@ -44,6 +45,36 @@ describe('changedResources', () => {
     },
     { name: 'what cannot be resized', before: {}, now: { limits: { 'example.com/gpu': '1' } }, want: [] },
   ])('$name', ({ before, now, want }) => expect(changedResources(before, now)).toEqual(want));
+});
+
+describe('resourceChanges', () => {
+  it.each([
+    { name: 'nothing', before: cpu('1'), now: cpu('1000m'), want: [] },
+    { name: 'more', before: cpu('1'), now: cpu('2'), want: ['cpu requests increase'] },
+    {
+      name: 'less, and a limit that is new',
+      before: cpu('2'),
+      now: cpu('1', '1'),
+      want: ['cpu requests decrease', 'cpu limits add'],
+    },
+    { name: 'a limit that is gone', before: cpu('1', '1'), now: cpu('1'), want: ['cpu limits remove'] },
+    {
+      name: 'memory',
+      before: { requests: { memory: '1Gi' }, limits: { memory: '1Gi' } },
+      now: { requests: { memory: '1Gi' }, limits: { memory: '2Gi' } },
+      want: ['memory limits increase'],
+    },
+    { name: 'what nobody can read', before: cpu('1'), now: cpu('one', '1'), want: ['cpu limits add'] },
+    { name: 'what cannot be resized', before: { limits: { 'x/y': '1' } }, now: { limits: { 'x/y': '2' } }, want: [] },
+  ])('$name', ({ before, now, want }) => {
+    const changes = resourceChanges(
+      pod([container('a', before), container('b', cpu('1'))]),
+      pod([container('a', now), container('b', cpu('1')), container('new', cpu('1'))]),
+    );
+    expect(changes.map(({ resource, requirement, operation }) => `${resource} ${requirement} ${operation}`)).toEqual(
+      want,
+    );
+  });
 });
 
 describe('withResources', () => {

@@ -1,7 +1,7 @@
 /** What of a pod can be resized while it runs, and how two such amounts compare. Pure. */
 import { computePodQos, podRequests } from '../../../objects/qos.ts';
 import type { Container, Pod, ResourceRequirements } from '../../../objects/generated/core-v1.ts';
-import { compareQuantity, zeroQuantity } from '../../../objects/quantity.ts';
+import { type Quantity, compareQuantity, zeroQuantity } from '../../../objects/quantity.ts';
 import { type Resources, memoryBytesOf, milliCpuOf, parseResources } from '../../../objects/resource-list.ts';
 
 /** Requests and limits of a pod's containers by name, and of the pod itself where it has its own. */
@@ -90,6 +90,41 @@ function differingResources(
   return resizable.filter(
     (name) => differs(limitsBefore, limitsNow, name) || differs(requestsBefore, requestsNow, name),
   );
+}
+
+export interface ResourceChange {
+  resource: ResizableResource;
+  requirement: 'requests' | 'limits';
+  operation: 'add' | 'remove' | 'increase' | 'decrease';
+}
+
+/** What the containers that both pods have ask for in another amount than before. */
+export function resourceChanges(before: Pod, now: Pod): ResourceChange[] {
+  const old = resourcesOf(before).containers;
+  return Object.entries(resourcesOf(now).containers).flatMap(([name, resources]) => {
+    const had = old[name];
+    return had === undefined || had === resources ? [] : changesOf(had, resources);
+  });
+}
+
+function changesOf(before: ResourceRequirements, now: ResourceRequirements): ResourceChange[] {
+  const changes: ResourceChange[] = [];
+  for (const requirement of ['requests', 'limits'] as const) {
+    try {
+      const [a, b] = [parseResources(before[requirement]), parseResources(now[requirement])];
+      for (const resource of resizable) {
+        const [had, has] = [a[resource] ?? zeroQuantity, b[resource] ?? zeroQuantity];
+        const difference = compareQuantity(has, had);
+        if (difference === 0) continue;
+        const isNone = (amount: Quantity): boolean => compareQuantity(amount, zeroQuantity) === 0;
+        const operation = isNone(had) ? 'add' : isNone(has) ? 'remove' : difference > 0 ? 'increase' : 'decrease';
+        changes.push({ resource, requirement, operation });
+      }
+    } catch {
+      continue; // amounts that cannot be read are refused elsewhere
+    }
+  }
+  return changes;
 }
 
 /** Whether any container that both name, or the pod itself, has other amounts. */

@@ -17,6 +17,8 @@ const given = (pod: Pod): string | undefined => resizes.given(pod).spec.containe
 let desired: Map<string, Pod>;
 let events: string[];
 let told: string[];
+let counted: string[];
+let usesSwap: boolean;
 /** What the node has, in thousandths of a CPU. */
 let capacityMilli: number;
 let allocated: ResourceRecords;
@@ -36,10 +38,14 @@ function open(): Resizes {
       );
       return milli > capacityMilli ? { message: `${milli} are too many` } : undefined;
     },
-    mayUseSwap: () => false,
+    mayUseSwap: () => usesSwap,
     onGiven: (pod) => told.push(`given ${uidOf(pod)}`),
     onStatusChanged: (uid) => told.push(`status ${uid}`),
     isComplete: () => true,
+    counts: {
+      resizeRefused: (detail) => counted.push(`refused ${detail}`),
+      resizeGrantedLate: (trigger) => counted.push(`granted late: ${trigger}`),
+    },
     events: { pod: (_, type, reason, message) => events.push(`${type} ${reason} ${message}`) },
     clock: systemClock,
     log: silentLogger,
@@ -50,6 +56,8 @@ beforeEach(() => {
   desired = new Map();
   events = [];
   told = [];
+  counted = [];
+  usesSwap = false;
   capacityMilli = 1000;
   const need = { path: '/nowhere/records', clock: systemClock, log: silentLogger };
   [allocated, actuated] = [new ResourceRecords(need), new ResourceRecords(need)];
@@ -120,6 +128,33 @@ describe('Resizes', () => {
     desired.delete('other');
     resizes.retry();
     expect([given(wish), conditions('u')]).toEqual(['700m', ['PodResizeInProgress - - 2']]);
+    expect(counted).toEqual(['granted late: pod_updated']);
+  });
+
+  it('never gives other memory to a container that may have swapped, unless it starts anew', async () => {
+    const memory = (amount: string, generation: number, policy: string): Pod =>
+      podOf('u', '1', generation, {
+        resources: { requests: { memory: amount } },
+        resizePolicy: [{ resourceName: 'memory', restartPolicy: policy }],
+      });
+    usesSwap = true;
+    await start(memory('1Gi', 1, 'NotRequired'));
+    ask(memory('2Gi', 2, 'NotRequired'));
+    resizes.retry();
+    const text = 'In-place resize of containers with swap is not supported.';
+    expect([conditions('u'), resizes.figures()]).toEqual([
+      [`PodResizePending Infeasible ${text} 2`],
+      { deferred: 0, infeasible: 1, inProgress: 0 },
+    ]);
+    const asked = {
+      containers: [{ name: 'a', resources: { requests: { memory: '2Gi' } } }],
+      generation: 2,
+      error: text,
+    };
+    expect(events).toEqual([`Warning ResizeInfeasible Pod resize Infeasible: ${JSON.stringify(asked)}`]);
+    expect(counted).toEqual(['refused swap_limitation']);
+    ask(memory('2Gi', 3, 'RestartContainer'));
+    expect(resizes.figures()).toEqual({ deferred: 0, infeasible: 0, inProgress: 1 });
   });
 
   it('takes a wish back that became what the pod has', async () => {
@@ -136,7 +171,9 @@ describe('Resizes', () => {
     ask(podOf('grows', '600m', 2));
     expect(told).toEqual(['status grows']);
     ask(podOf('shrinks', '100m', 2));
+    expect(resizes.figures()).toEqual({ deferred: 0, infeasible: 0, inProgress: 2 });
     expect(told).toEqual(['status grows', 'given shrinks', 'given grows']);
+    expect(counted).toEqual(['granted late: pod_updated']);
   });
 
   it('says what went wrong, once, and is done when it went well', async () => {

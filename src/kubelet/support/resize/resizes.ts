@@ -37,6 +37,15 @@ type Records = Pick<
   'get' | 'container' | 'set' | 'setContainer' | 'setPod' | 'forget' | 'uids' | 'flush'
 >;
 
+/** Who counts what came of wishes. */
+interface ResizeCounts {
+  resizeRefused(detail: string): void;
+  resizeGrantedLate(trigger: string): void;
+}
+
+/** What made us ask for those that wait, by the names under which it is counted. */
+type Trigger = 'pod_updated' | 'pod_terminated' | 'periodic_retry';
+
 interface ResizesNeed {
   allocated: Records;
   actuated: Records;
@@ -51,6 +60,7 @@ interface ResizesNeed {
   onStatusChanged(uid: string): void;
   /** Every source of pods has spoken. */
   isComplete(): boolean;
+  counts: ResizeCounts;
   events: Pick<PodEvents, 'pod'>;
   clock: Clock;
   log: Logger;
@@ -93,7 +103,7 @@ export class Resizes {
       const complete = isComplete();
       if (complete && !wasComplete) this.#forgetUnknown();
       wasComplete = complete;
-      this.retry();
+      this.retry('periodic_retry');
       await clock.sleep(complete ? retryMs : retryBeforeCompleteMs, signal);
     }
   }
@@ -128,13 +138,13 @@ export class Resizes {
   }
 
   /** Asks for each pod that waits, in order, until no more can be given; not before all pods are known. */
-  retry(): void {
+  retry(trigger: Trigger = 'pod_updated'): void {
     if (this.#wishes.size === 0 || !this.#need.isComplete()) return;
     let gaveBack = true;
     // what one pod gives back may be enough for another
     while (gaveBack) {
       gaveBack = false;
-      for (const turn of this.#turns()) if (this.#ask(turn) === 'given') gaveBack = true;
+      for (const turn of this.#turns()) if (this.#ask(turn, trigger) === 'given') gaveBack = true;
     }
   }
 
@@ -148,22 +158,24 @@ export class Resizes {
     return turns.toSorted(byTurn);
   }
 
-  #ask(turn: ResizeTurn): 'given' | 'waits' {
+  #ask(turn: ResizeTurn, trigger: Trigger): 'given' | 'waits' {
     const { refusal, mayUseSwap } = this.#need;
     const { desired } = turn;
     try {
       const never = infeasibleReason(turn, (container) => mayUseSwap(desired, container));
-      if (never !== undefined) return this.#refuse(desired, 'Infeasible', never);
+      if (never !== undefined) return this.#refuse(desired, 'Infeasible', never, 'swap_limitation');
     } catch (err) {
-      return this.#refuse(desired, 'Infeasible', describeError(err)); // what cannot be read cannot be given
+      return this.#refuse(desired, 'Infeasible', describeError(err), 'unreadable'); // what cannot be read cannot be given
     }
     const refused = refusal(desired);
     if (refused !== undefined) return this.#refuse(desired, 'Deferred', refused.message);
+    if (this.#wishes.get(uidOf(desired))?.reason === 'Deferred') this.#need.counts.resizeGrantedLate(trigger);
     return this.#give(desired);
   }
 
-  #refuse(pod: Pod, reason: 'Deferred' | 'Infeasible', message: string): 'waits' {
-    const { clock, events, onStatusChanged, log } = this.#need;
+  /** @param detail of what can never be granted, as it is counted */
+  #refuse(pod: Pod, reason: 'Deferred' | 'Infeasible', message: string, detail?: string): 'waits' {
+    const { clock, counts, events, onStatusChanged, log } = this.#need;
     const uid = uidOf(pod);
     const { generation } = pod.metadata;
     const before = this.#wishes.get(uid);
@@ -173,6 +185,7 @@ export class Resizes {
     if (isSame && before.message === message) return 'waits';
     onStatusChanged(uid);
     if (isSame) return 'waits';
+    if (detail !== undefined) counts.resizeRefused(detail);
     log.info({ pod: podKey(pod), uid, reason, message }, 'pod cannot be resized now');
     events.pod(pod, 'Warning', `Resize${reason}`, resizeMessage(reason, pod, generation, message));
     return 'waits';
@@ -284,6 +297,13 @@ export class Resizes {
   }
 
   // ---- status
+
+  /** How many wait, by the reason, and how many are being carried out. */
+  figures(): { deferred: number; infeasible: number; inProgress: number } {
+    const reasons = [...this.#wishes.values()].map(({ reason }) => reason);
+    const count = (wanted: Wish['reason']): number => reasons.filter((reason) => reason === wanted).length;
+    return { deferred: count('Deferred'), infeasible: count('Infeasible'), inProgress: this.#progress.size };
+  }
 
   conditions(uid: string): PodCondition[] {
     const wish = this.#wishes.get(uid);
