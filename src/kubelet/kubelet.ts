@@ -43,6 +43,7 @@ import { PodReport } from './pod-report.ts';
 import { PodSync } from './pod-sync.ts';
 import { PodWhy } from './pod-why.ts';
 import { ProcessMeter } from './process-figures.ts';
+import { hostIpsOf } from './report/host-ips.ts';
 import { NodeLease } from './report/node-lease.ts';
 import { NodeReporter } from './report/node-reporter.ts';
 import { PodStatusWriter } from './report/pod-status-writer.ts';
@@ -337,12 +338,7 @@ export async function runKubelet(
     clock,
     log: room('node'),
   });
-  const hostIps = (): string[] => {
-    const ips = (nodeReporter.node()?.status?.addresses ?? [])
-      .filter(({ type }) => type === 'InternalIP')
-      .map(({ address }) => address);
-    return ips.length > 0 ? ips : [...config.nodeIps.ips];
-  };
+  const hostIps = (): string[] => hostIpsOf(nodeReporter.node()?.status?.addresses ?? [], config.nodeIps.ips);
   const deadlines = new ActiveDeadlines({ onDue: (uid) => workers.mark(uid), clock });
   const stopSignals = new StopSignalCheck({ events, log: room('execute') });
   const podReport = new PodReport({
