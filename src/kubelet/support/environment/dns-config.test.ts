@@ -75,6 +75,8 @@ describe('dnsConfig', () => {
   it('Default without a host file asks the node itself', () => {
     const want = { servers: ['127.0.0.1', '::1'], searches: ['.'], options: [] };
     expect(make({ dnsPolicy: 'Default' }, { host: undefined }).config).toEqual(want);
+    const alone = { ...want, servers: ['127.0.0.1'] };
+    expect(make({ dnsPolicy: 'Default' }, { host: undefined, nodeIps: [] }).config).toEqual(alone);
   });
 
   it('falls back to the host without cluster DNS, and says so twice', () => {
@@ -95,6 +97,7 @@ describe('dnsConfig', () => {
     expect(events.map(({ message }) => message)).toEqual([
       'Nameserver limits were exceeded, some nameservers have been omitted, the applied nameserver line is: 1 2 3',
     ]);
+    expect(events.map(({ on, type, reason }) => `${on} ${type} ${reason}`)).toEqual(['pod Warning DNSConfigForming']);
   });
 
   const numbered = (count: number, length: number): string[] =>

@@ -64,6 +64,7 @@ function baseConfig(pod: Pod, options: DnsOptions, events: DnsEvent[]): Resolver
 function hostConfig({ host, nodeIps }: DnsOptions): Resolver {
   if (host !== undefined) return host;
   const servers = distinct(nodeIps.map((ip) => (ip.includes(':') ? '::1' : '127.0.0.1')));
+  if (servers.length === 0) servers.push('127.0.0.1'); // a node that does not know its address yet
   return { servers, searches: ['.'], options: [] };
 }
 

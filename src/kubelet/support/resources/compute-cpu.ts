@@ -21,11 +21,3 @@ export function cpuShares(milliCpu: number): number {
 export function cpuQuotaMicros(milliCpu: number, periodMicros: number): number {
   return milliCpu === 0 ? 0 : Math.max(quotaMinMicros, Math.floor((milliCpu * periodMicros) / 1000));
 }
-
-/** The request that a weight stands for, rounded up. */
-export const milliCpuOfShares = (shares: number): number => Math.ceil((shares * 1000) / sharesPerCpu);
-
-/** The limit that a quota stands for; undefined for no limit. */
-export function milliCpuOfQuota(quotaMicros: number, periodMicros: number): number | undefined {
-  return quotaMicros <= 0 ? undefined : Math.floor((quotaMicros * 1000) / periodMicros);
-}

@@ -8,7 +8,7 @@ import {
   computeSandboxResources,
   kernelPageSize,
 } from './compute-container-resources.ts';
-import { cpuQuotaMicros, cpuShares, milliCpuOfQuota, milliCpuOfShares } from './compute-cpu.ts';
+import { cpuQuotaMicros, cpuShares } from './compute-cpu.ts';
 import { computePodCgroup, computePodsCgroup, computeQosCgroup, podGroup, podUidOf } from './compute-pod-cgroup.ts';
 import type { NodeResources } from './compute-node-resources.ts';
 
@@ -59,12 +59,6 @@ describe('CPU formulas', () => {
     [500, 50_000],
     [1500, 150_000],
   ])('%d milli CPU are a quota of %d', (milli, quota) => expect(cpuQuotaMicros(milli, 100_000)).toBe(quota));
-
-  it('reads them back', () => {
-    expect(milliCpuOfShares(102)).toBe(100);
-    expect(milliCpuOfQuota(50_000, 100_000)).toBe(500);
-    expect(milliCpuOfQuota(-1, 100_000)).toBeUndefined();
-  });
 });
 
 describe('computeContainerResources', () => {
