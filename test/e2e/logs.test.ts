@@ -103,23 +103,24 @@ describeAsRoot('logs of containers', () => {
       .split('\n')
       .map((line) => Number(line.split(' ')[0]));
     expect(numbers).toEqual(Array.from({ length: lines }, (_, i) => i));
-    const names = [...sizes('counter').keys()].toSorted();
-    expect(names).toEqual([
-      '0.log',
-      expect.stringMatching(/^0\.log\.\d{8}-\d{6}\.gz$/),
-      expect.stringMatching(/^0\.log\.\d{8}-\d{6}$/),
-    ]);
-    const [, packed = '', newest = ''] = names;
+    // the end may come in the middle of a rotation, which is then taken back
+    const [name, ...rotated] = [...sizes('counter').keys()].toSorted();
+    expect(name).toBe('0.log');
+    const shapes = [/^0\.log\.\d{8}-\d{6}\.gz$/, /^0\.log\.\d{8}-\d{6}$/].slice(0, Math.max(1, rotated.length));
+    expect(rotated).toEqual(shapes.map((shape) => expect.stringMatching(shape)));
     const folder = logFolder('counter') ?? '';
     const first = (text: string): number => Number(text.split(' ')[3]);
-    const [old, middle, current] = [
-      gunzipSync(readFileSync(join(folder, packed))).toString(),
-      readFileSync(join(folder, newest), 'utf8'),
-      readFileSync(join(folder, '0.log'), 'utf8'),
-    ];
-    expect(first(old)).toBeGreaterThan(0); // older ones are gone
-    expect(first(middle)).toBe(first(old) + old.trimEnd().split('\n').length);
-    expect(first(current)).toBe(first(middle) + middle.trimEnd().split('\n').length);
+    const read = (file: string): string => {
+      const bytes = readFileSync(join(folder, file));
+      return (file.endsWith('.gz') ? gunzipSync(bytes) : bytes).toString();
+    };
+    const parts = [...rotated, '0.log'].map(read);
+    expect(first(parts[0] ?? '')).toBeGreaterThan(0); // older ones are gone
+    for (const [i, part] of parts.slice(1).entries()) {
+      const before = parts[i] ?? '';
+      expect(first(part)).toBe(first(before) + before.trimEnd().split('\n').length);
+    }
+    const current = parts.at(-1) ?? '';
     const texts = current.split('\n').map((line) => line.split(' ').slice(3).join(' '));
     expect(await logs('counter')).toBe(texts.join('\n')); // the current file alone
   });
