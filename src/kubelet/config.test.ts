@@ -122,6 +122,34 @@ describe('loadKubeletConfig', () => {
     });
   });
 
+  it('has upstream’s defaults in what pods live by', async () => {
+    expect(await loadYaml('')).toMatchObject({
+      syncPeriodMs: 60_000,
+      fileCheckPeriodMs: 20_000,
+      httpCheckPeriodMs: 20_000,
+      registryPullQps: 5,
+      registryBurst: 10,
+      eventRecordQps: 50,
+      eventBurst: 100,
+      kubeApiQps: 50,
+      kubeApiBurst: 100,
+      runtimeRequestTimeoutMs: 120_000,
+      cpuCfsQuota: true,
+      maxPods: 110,
+      podPidsLimit: -1,
+      podLogsDir: '/var/log/pods',
+      containerLogMaxFiles: 5,
+      containerLogMaxWorkers: 1,
+      containerLogMonitorPeriodMs: 10_000,
+      containerGarbage: { minAgeMs: 0, maxPerContainer: 1, maxTotal: -1 },
+      seccompDefault: false,
+      enableControllerAttachDetach: true,
+      idsPerPod: 65_536,
+      imageVerification: { isOn: true, policy: 'NeverVerifyPreloadedImages', allowlist: [] },
+      containerRuntimeEndpoint: 'unix:///run/containerd/containerd.sock',
+    });
+  });
+
   it('takes a rate of 0 for that of clients that were told none', async () => {
     const config = await loadYaml('eventRecordQPS: 0\nkubeAPIQPS: 0\n');
     expect(config).toMatchObject({ eventRecordQps: 5, eventBurst: 100, kubeApiQps: 5, kubeApiBurst: 100 });

@@ -1,5 +1,5 @@
 /** What a node goes through: reboots, a runtime that answers nobody, calls that hang until their deadline. */
-import { readFile, rm } from 'node:fs/promises';
+import { readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { nodes } from '../../src/client/resource-types.ts';
@@ -119,6 +119,24 @@ describe('a call that hangs until its deadline', () => {
     await t.untilReady('web');
     expect(t.cri.containersOfPod('web').filter(({ state }) => state === 'running')).toHaveLength(1);
     expect(t.cri.sandboxesOfPod('web').filter(({ isReady }) => isReady)).toHaveLength(1);
+  });
+});
+
+describe('a control group that cannot be made', () => {
+  it('is told, and keeps its pod from starting until it can', async () => {
+    await t.start();
+    t.api.addPod(apiPod('first'), nodeName);
+    await t.untilReady('first');
+    const place = join(t.directory, 'cgroup', 'kubepods', 'besteffort');
+    await rename(place, `${place}.away`);
+    await writeFile(place, ''); // no folder
+    t.api.addPod(apiPod('web'), nodeName);
+    const said = /^FailedCreatePodContainer: unable to ensure pod container exists: /;
+    await t.until('word of it', () => t.api.eventsOf('web').some((event) => said.test(event)));
+    expect(t.cri.sandboxesOfPod('web')).toEqual([]);
+    await rm(place);
+    await rename(`${place}.away`, place);
+    await t.untilReady('web');
   });
 });
 

@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { testContainer, testInstance, testObserved, testPod } from '../../../../test/fixtures/kubelet-pods.ts';
-import { systemClock } from '../../../base/clock.ts';
+import { type Clock, FakeClock, systemClock } from '../../../base/clock.ts';
 import { silentLogger } from '../../../base/logger.ts';
 import type { Container, Pod, ResourceRequirements } from '../../../objects/generated/core-v1.ts';
 import { milliOf } from '../../../objects/quantity.ts';
@@ -19,13 +19,14 @@ let events: string[];
 let told: string[];
 let counted: string[];
 let usesSwap: boolean;
+let isComplete: boolean;
 /** What the node has, in thousandths of a CPU. */
 let capacityMilli: number;
 let allocated: ResourceRecords;
 let actuated: ResourceRecords;
 let resizes: Resizes;
 
-function open(): Resizes {
+function open(clock: Clock = systemClock): Resizes {
   return new Resizes({
     allocated,
     actuated,
@@ -41,13 +42,13 @@ function open(): Resizes {
     mayUseSwap: () => usesSwap,
     onGiven: (pod) => told.push(`given ${uidOf(pod)}`),
     onStatusChanged: (uid) => told.push(`status ${uid}`),
-    isComplete: () => true,
+    isComplete: () => isComplete,
     counts: {
       resizeRefused: (detail) => counted.push(`refused ${detail}`),
       resizeGrantedLate: (trigger) => counted.push(`granted late: ${trigger}`),
     },
     events: { pod: (_, type, reason, message) => events.push(`${type} ${reason} ${message}`) },
-    clock: systemClock,
+    clock,
     log: silentLogger,
   });
 }
@@ -58,6 +59,7 @@ beforeEach(() => {
   told = [];
   counted = [];
   usesSwap = false;
+  isComplete = true;
   capacityMilli = 1000;
   const need = { path: '/nowhere/records', clock: systemClock, log: silentLogger };
   [allocated, actuated] = [new ResourceRecords(need), new ResourceRecords(need)];
@@ -232,6 +234,44 @@ describe('Resizes', () => {
     expect([resizes.isWanted('halfway'), resizes.isWanted('changed')]).toEqual([true, true]);
     expect(given(podOf('changed', '100m', 2))).toBe('100m');
     expect(events).toEqual([`Normal ResizeStarted Pod resize started: ${summary('100m', 2)}`]);
+  });
+
+  it('carries out after a restart what was given before it and not carried out', async () => {
+    await start(podOf('u', '200m'));
+    ask(podOf('u', '300m', 2));
+    const pod = podOf('u', '300m', 2); // its status was not written any more
+    resizes = open();
+    resizes.take(pod, true);
+    resizes.settle(resizes.given(pod), runs);
+    expect([given(pod), resizes.isWanted('u'), conditions('u')]).toEqual(['300m', true, ['PodResizeInProgress - - 2']]);
+  });
+
+  it('forgets pods that went while nobody looked, once it knows of all, and asks for those that wait every now and then', async () => {
+    const clock = new FakeClock();
+    const stop = new AbortController();
+    resizes = open(clock);
+    isComplete = false;
+    await start(podOf('gone', '200m'));
+    await start(podOf('waits', '200m'));
+    await start(podOf('other', '500m'));
+    desired.delete('gone');
+    const wish = podOf('waits', '600m', 2);
+    desired.set('waits', wish);
+    resizes.updated(wish);
+    const running = resizes.run(stop.signal);
+    await clock.advance(29_999);
+    expect([allocated.uids(), told]).toEqual([['gone', 'waits', 'other'], []]);
+    isComplete = true;
+    await clock.advance(1);
+    expect([allocated.uids(), told]).toEqual([['waits', 'other'], ['status waits']]);
+    desired.delete('other');
+    await clock.advance(179_999);
+    expect(given(wish)).toBe('200m');
+    await clock.advance(1);
+    expect([given(wish), counted]).toEqual(['600m', ['granted late: periodic_retry']]);
+    stop.abort();
+    await clock.advance(0);
+    await running;
   });
 
   it('leaves a running pod with what its status says when there is no record of it', () => {

@@ -90,12 +90,17 @@ describe('computeSecurityContext', () => {
     });
   });
 
-  it('masks what the machine has beside /proc', () => {
+  it('hides what tells of the machine, and lets nobody write what would change it', () => {
     const thermalThrottlePaths = ['/sys/devices/system/cpu/cpu0/thermal_throttle'];
-    const { masked_paths } = computeSecurityContext(pod(), container(), root, { ...options, thermalThrottlePaths });
-    expect(masked_paths).toHaveLength(13);
-    expect(masked_paths).toContain('/proc/kcore');
-    expect(masked_paths).toContain(thermalThrottlePaths[0]);
+    const made = computeSecurityContext(pod(), container(), root, { ...options, thermalThrottlePaths });
+    const inProc = 'asound acpi interrupts kcore keys latency_stats timer_list timer_stats sched_debug scsi';
+    expect(made.masked_paths).toEqual([
+      ...inProc.split(' ').map((name) => `/proc/${name}`),
+      '/sys/firmware',
+      '/sys/devices/virtual/powercap',
+      ...thermalThrottlePaths,
+    ]);
+    expect(made.readonly_paths).toEqual(['bus', 'fs', 'irq', 'sys', 'sysrq-trigger'].map((name) => `/proc/${name}`));
   });
 
   it.each([
@@ -364,13 +369,14 @@ describe('refuseSysctls', () => {
 });
 
 describe('refuseAppArmor', () => {
+  const refusal = { reason: 'AppArmor', message: 'Cannot enforce AppArmor: AppArmor is not enabled on the host' };
   it.each([
-    { type: 'RuntimeDefault', isEnabled: false, want: 'AppArmor' },
-    { type: 'Localhost', isEnabled: false, want: 'AppArmor' },
+    { type: 'RuntimeDefault', isEnabled: false, want: refusal },
+    { type: 'Localhost', isEnabled: false, want: refusal },
     { type: 'Unconfined', isEnabled: false, want: undefined },
     { type: 'RuntimeDefault', isEnabled: true, want: undefined },
   ])('$type where AppArmor is $isEnabled', ({ type, isEnabled, want }) => {
     const subject = pod({ containers: [container({ appArmorProfile: { type } })] });
-    expect(refuseAppArmor(subject, { isAppArmorEnabled: isEnabled })?.reason).toBe(want);
+    expect(refuseAppArmor(subject, { isAppArmorEnabled: isEnabled })).toEqual(want);
   });
 });
