@@ -30,6 +30,8 @@ export interface KillOrder {
   cause: KillCause;
   /** Instead of what pod and probe say. */
   graceSeconds?: number;
+  /** Where the pod is, when that is newer than what was seen of it. */
+  podIp?: string;
 }
 
 export type PodAction =

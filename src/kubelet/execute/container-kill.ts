@@ -93,7 +93,8 @@ export class ContainerKiller {
     signal: AbortSignal,
   ): Promise<void> {
     const container = observed?.containers.find(({ id }) => id === order.containerId);
-    await this.#end(pod, container, order, order.graceSeconds, observed?.ips[0] ?? '', [], signal);
+    const podIp = order.podIp ?? observed?.ips[0] ?? '';
+    await this.#end(pod, container, order, order.graceSeconds, podIp, [], signal);
   }
 
   async #end(
@@ -112,7 +113,8 @@ export class ContainerKiller {
     const graceSeconds = containerGraceSeconds(pod, known?.spec, cause, graceOverride);
     let restSeconds = graceSeconds;
     const preStop = preStopOf(known?.spec, observed);
-    const mayRun = observed?.state === 'running' || observed?.state === 'unknown';
+    // one that nobody has seen yet was started just now, and its postStart hook has failed
+    const mayRun = observed === undefined || observed.state === 'running' || observed.state === 'unknown';
     if (preStop !== undefined && graceSeconds > 0 && mayRun) {
       const beganMs = clock.monotonicMs();
       await phases.span(

@@ -1,5 +1,6 @@
 import { existsSync, writeFileSync } from 'node:fs';
 import { mkdir, mkdtemp, readdir, readlink, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -35,6 +36,7 @@ let root: string;
 let clock: FakeClock;
 let calls: string[];
 let counted: string[];
+let sandboxIp: string;
 let failures: Map<string, Error>;
 let images: Map<string, ImageOutcome>;
 let partsError: Error | undefined;
@@ -46,6 +48,7 @@ beforeEach(async () => {
   clock = new FakeClock();
   calls = [];
   counted = [];
+  sandboxIp = '10.0.0.7';
   failures = new Map();
   images = new Map();
   partsError = undefined;
@@ -61,7 +64,7 @@ beforeEach(async () => {
       runPodSandbox: (config, handler) =>
         say(`run-sandbox ${config.metadata?.attempt}${handler}`).then(() => 'sandbox-new'),
       stopPodSandbox: (id) => say(`stop-sandbox ${id}`),
-      podSandboxStatus: (id) => say(`status ${id}`).then(() => testSandbox({ id, ip: '10.0.0.7' })),
+      podSandboxStatus: (id) => say(`status ${id}`).then(() => testSandbox({ id, ip: sandboxIp })),
       createContainer: (sandbox, { metadata, image: spec }) =>
         say(`create ${metadata?.name} ${metadata?.attempt} in ${sandbox} from ${spec?.image}`).then(
           () => `${metadata?.name}-new`,
@@ -326,6 +329,24 @@ describe('starting a container', () => {
     expect(outcome.failures.get('a')?.message).toMatch(
       /^Exec lifecycle hook \(\[fail\]\) for Container "a" in Pod "web_default\(uid-1\)" failed - error: /,
     );
+  });
+
+  it('a failed postStart hook ends the container with its preStop hook, at the address that its sandbox has by now', async () => {
+    const asked: string[] = [];
+    const server = createServer((request, response) => {
+      asked.push(request.url ?? '');
+      response.end();
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const address = server.address();
+    const port = typeof address === 'object' && address !== null ? address.port : 0;
+    const preStop = { httpGet: { path: '/bye', port } };
+    sandboxIp = '127.0.0.1';
+    const lifecycle = { postStart: { exec: { command: ['fail'] } }, preStop };
+    const pod = testPod({ containers: [testContainer('a', { lifecycle })] });
+    await execute([{ kind: 'create-sandbox', attempt: 0 }, start('a', { lifecycle })], { pod });
+    expect([asked, calls.at(-1)]).toEqual([['/bye'], 'stop a-new 30']);
+    await new Promise((resolve) => server.close(resolve));
   });
 
   it('an ephemeral container has no hooks', async () => {

@@ -467,7 +467,7 @@ class Turn {
     } catch (err) {
       this.#interrupt.throwIfAborted();
       events.container(this.#pod, kind, spec.name, 'Warning', 'FailedPostStartHook', 'PostStartHook failed');
-      const kill = { containerId, name: spec.name, message: 'FailedPostStartHook', cause: 'other' } as const;
+      const kill = { containerId, name: spec.name, message: 'FailedPostStartHook', cause: 'other', podIp } as const;
       await this.#killer.killContainer(this.#pod, this.#observed, kill, signal);
       return { reason: 'PostStartHookError', message: describeError(err) };
     }
