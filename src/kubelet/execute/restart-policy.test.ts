@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { testContainer, testPod } from '../../../test/fixtures/kubelet-pods.ts';
+import { testContainer, testInstance, testObserved, testPod } from '../../../test/fixtures/kubelet-pods.ts';
 import type { Container } from '../../objects/generated/core-v1.ts';
-import { decideInitRestart, decideRestart, mayRestartAfterKill } from './restart-policy.ts';
+import type { ContainerKind, ObservedContainer } from '../pod-model.ts';
+import { decideInitRestart, decideRestart, isToStartNext, mayRestartAfterKill } from './restart-policy.ts';
 
 type Policy = 'Always' | 'OnFailure' | 'Never';
 const rule = (action: string, operator: string, values: number[]) => ({ action, exitCodes: { operator, values } });
@@ -84,5 +85,44 @@ describe('mayRestartAfterKill', () => {
     { kind: 'ephemeral', pod: 'Always', more: {}, want: false },
   ] as const)('$kind under $pod: $want', ({ kind, pod, more, want }) => {
     expect(mayRestartAfterKill(testPod({ restartPolicy: pod }), { kind, spec: testContainer('web', more) })).toBe(want);
+  });
+});
+
+interface Row {
+  name: string;
+  kind?: ContainerKind;
+  state?: ObservedContainer['state'];
+  code?: number;
+  policy?: Policy;
+  isDeleted?: boolean;
+  want: boolean;
+}
+
+describe('isToStartNext', () => {
+  it.each<Row>([
+    { name: 'one that never was', want: true },
+    { name: 'one that runs', state: 'running', want: false },
+    { name: 'one that ended and comes back', state: 'exited', want: true },
+    { name: 'one that ended for good', state: 'exited', policy: 'Never', want: false },
+    { name: 'one that was made and not started', state: 'created', policy: 'Never', want: true },
+    { name: 'one that nobody can tell about', state: 'unknown', policy: 'Never', want: true },
+    { name: 'an init container that is through', kind: 'init', state: 'exited', want: false },
+    { name: 'an init container that failed', kind: 'init', state: 'exited', code: 1, want: true },
+    {
+      name: 'an init container that failed for good',
+      kind: 'init',
+      state: 'exited',
+      code: 1,
+      policy: 'Never',
+      want: false,
+    },
+    { name: 'a sidecar that ended', kind: 'sidecar', state: 'exited', policy: 'Never', want: true },
+    { name: 'an ephemeral container that ended', kind: 'ephemeral', state: 'exited', want: false },
+    { name: 'any of a pod that is to go', isDeleted: true, want: false },
+  ])('$name: $want', ({ want, kind = 'regular', state, code = 0, policy = 'Always', isDeleted = false }) => {
+    const spec = testContainer('a', kind === 'sidecar' ? { restartPolicy: 'Always' } : {});
+    const pod = testPod({ restartPolicy: policy }, isDeleted ? { deletionTimestamp: '2026-01-01T00:00:00Z' } : {});
+    const observed = state === undefined ? undefined : testObserved([testInstance('a', { state, exitCode: code })]);
+    expect(isToStartNext(pod, { kind, spec }, observed)).toBe(want);
   });
 });
