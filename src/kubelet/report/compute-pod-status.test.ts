@@ -51,6 +51,8 @@ function statusOf(more: Partial<PodStatusInput>): PodStatus {
 const two = { containers: [testContainer('a'), testContainer('b')] };
 const withInit = { initContainers: [testContainer('i1')] };
 
+const slow = testContainer('s', { restartPolicy: 'Always', startupProbe: {} });
+
 describe('computePodStatus: phase', () => {
   it.each([
     { name: 'nothing there yet', pod: testPod(), containers: [], want: 'Pending' },
@@ -114,6 +116,19 @@ describe('computePodStatus: phase', () => {
       want: 'Pending',
     },
     {
+      name: 'a sidecar that starts again does not take a pod back',
+      pod: testPod({ initContainers: [slow] }),
+      containers: [testInstance('s', { attempt: 1 }), exited('s', 1), testInstance('web')],
+      want: 'Running',
+    },
+    {
+      name: 'in a new sandbox it does, whatever ran in the old one',
+      pod: testPod({ initContainers: [slow] }),
+      containers: [testInstance('s', { attempt: 1, sandboxId: 's1' }), exited('web', 255)],
+      sandboxes: [testSandbox({ id: 's1', attempt: 1 }), testSandbox({ isReady: false })],
+      want: 'Pending',
+    },
+    {
       name: 'a running sidecar alone keeps the pod running',
       pod: testPod({ initContainers: [testContainer('s', { restartPolicy: 'Always' })], restartPolicy: 'Never' }),
       containers: [testInstance('s'), exited('web', 0)],
@@ -125,8 +140,8 @@ describe('computePodStatus: phase', () => {
       containers: [exited('s', 137), exited('web', 0)],
       want: 'Succeeded',
     },
-  ])('$name: $want', ({ pod, containers, want }) => {
-    expect(statusOf({ pod, observed: testObserved(containers) }).phase).toBe(want);
+  ])('$name: $want', ({ pod, containers, sandboxes, want }) => {
+    expect(statusOf({ pod, observed: testObserved(containers, sandboxes) }).phase).toBe(want);
   });
 
   it.each([

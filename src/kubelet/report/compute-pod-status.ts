@@ -15,6 +15,7 @@ import {
   isTerminalPhase,
   latestContainer,
   podContainers,
+  readySandbox,
 } from '../pod-model.ts';
 import { computeContainerStatus } from './compute-container-status.ts';
 import { podResourcesStatus } from './compute-resources-status.ts';
@@ -192,33 +193,40 @@ function withReadiness(
 // ---- phase
 
 function computePhase(
-  { pod, staysDown, isEnding }: PodStatusInput,
+  { pod, observed, staysDown, isEnding }: PodStatusInput,
   containers: readonly PodContainer[],
   initStatuses: readonly ContainerStatus[],
   regularStatuses: readonly ContainerStatus[],
 ): 'Pending' | 'Running' | 'Succeeded' | 'Failed' {
   const containerOf = new Map(containers.map((container) => [container.spec.name, container]));
-  let initPending = false;
-  let sidecarPending = false;
+  let isPending = false;
+  /** A sidecar that starts again does not take a pod back that has begun in the sandbox that it has. */
+  let isStarting = false;
   let running = 0;
   for (const status of initStatuses) {
     const container = containerOf.get(status.name);
     if (container === undefined) continue;
     if (container.kind === 'sidecar') {
-      if (status.state?.running !== undefined) running += 1;
-      if (status.started !== true) sidecarPending = true;
+      const { running: runs, terminated } = status.state ?? {};
+      if (runs !== undefined) running += 1;
+      if (runs !== undefined && status.started !== true) isStarting = true;
+      if (runs === undefined && terminated === undefined && status.lastState?.terminated === undefined)
+        isPending = true; // one that has ended counts for nothing
       continue;
     }
     const ended =
       status.state?.terminated ?? (status.state?.waiting === undefined ? undefined : status.lastState?.terminated);
-    if (ended === undefined) initPending = true;
+    if (ended === undefined) isPending = true;
     else if (ended.exitCode !== 0) {
       if (staysDown(container, ended.exitCode)) return 'Failed';
-      initPending = true;
-    } else if (status.state?.waiting !== undefined) initPending = true;
+      isPending = true;
+    } else if (status.state?.waiting !== undefined) isPending = true;
   }
-  const hasBegun = regularStatuses.some(({ containerID }) => containerID !== undefined && containerID !== '');
-  if (initPending || (sidecarPending && !hasBegun)) return 'Pending';
+  const sandbox = readySandbox(observed);
+  const hasBegun = observed?.containers.some(
+    ({ name, sandboxId }) => sandboxId === sandbox?.id && containerOf.get(name)?.kind === 'regular',
+  );
+  if (isPending || (isStarting && hasBegun !== true)) return 'Pending';
 
   let stopped = 0;
   let succeeded = 0;
