@@ -159,8 +159,8 @@ export async function runKubelet(
   // ---- observe
   const observe: Observe = new Observe({
     cri,
-    onChange: (uid) => {
-      workers.mark(uid); // loop: what changed in the runtime gives the pod a turn
+    onChange: (uid, isNews) => {
+      workers.noteChange(uid, isNews); // loop: what changed in the runtime gives the pod a turn
       housekeeping.collect(uid);
     },
     isBusy: (uid) => workers.isBusy(uid),

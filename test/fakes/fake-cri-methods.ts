@@ -77,7 +77,10 @@ export function runtimeMethods(cri: FakeCri): Handlers {
 
     RunPodSandbox: ({ config, runtime_handler: handler }) => {
       if (config === null) throw new FakeRpcError('UNKNOWN', 'sandbox config must be set');
-      return { pod_sandbox_id: runtime.runSandbox(config, handler) };
+      const id = runtime.runSandbox(config, handler);
+      if (cri.sandboxFailure === undefined) return { pod_sandbox_id: id };
+      runtime.killSandbox(id);
+      throw new FakeRpcError('UNKNOWN', cri.sandboxFailure);
     },
     StopPodSandbox: ({ pod_sandbox_id: id }) => {
       runtime.stopSandbox(id);

@@ -89,6 +89,7 @@ export class FakeCri {
   #server: InstanceType<typeof GrpcServer> | undefined;
   #runtimeReady = true;
   #networkReady = true;
+  #sandboxFailure: string | undefined;
   #hasEvents: boolean;
   #execScript: ExecScript = () => ({ exitCode: 0 });
   #podCidr = '';
@@ -203,6 +204,11 @@ export class FakeCri {
     this.#networkReady = isReady;
   }
 
+  /** Sandboxes fail to start, and what was made of them stays and is not ready: so it is when a network plugin is missing. */
+  setSandboxesFail(message: string | undefined): void {
+    this.#sandboxFailure = message;
+  }
+
   setEventsSupported(hasEvents: boolean): void {
     this.#hasEvents = hasEvents;
   }
@@ -245,6 +251,10 @@ export class FakeCri {
 
   get isNetworkReady(): boolean {
     return this.#networkReady;
+  }
+
+  get sandboxFailure(): string | undefined {
+    return this.#sandboxFailure;
   }
 
   get hasEvents(): boolean {

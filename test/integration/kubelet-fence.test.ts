@@ -102,6 +102,18 @@ describe('a call that hangs for one pod', () => {
     );
   });
 
+  it('a sandbox that fails and stays behind is not tried faster than one that leaves nothing', async () => {
+    t.cri.setSandboxesFail('failed to set up the network');
+    await t.start();
+    t.api.addPod(apiPod('web'), nodeName);
+    const tries = (): number => t.cri.callsOf('RunPodSandbox').length;
+    await t.until('the first try', () => tries() === 1);
+    await t.clock.pass(30_000);
+    expect(tries()).toBeLessThanOrEqual(4);
+    t.cri.setSandboxesFail(undefined);
+    await t.untilReady('web');
+  });
+
   it('a look that fails at a pod that ran is told, and the pod goes on when it succeeds', async () => {
     await t.start();
     t.api.addPod(apiPod('web'), nodeName);

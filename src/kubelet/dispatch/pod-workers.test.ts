@@ -174,6 +174,37 @@ describe('PodWorkers', () => {
     expect(finished).toEqual(['a']);
   });
 
+  it.each<{ name: string; outcome: TurnOutcome; changes: boolean[]; turnsTaken: number }>([
+    { name: 'a change in a turn that went well', outcome: done, changes: [false], turnsTaken: 2 },
+    { name: 'none', outcome: done, changes: [], turnsTaken: 1 },
+    {
+      name: 'a change in a turn that failed',
+      outcome: { kind: 'failed', message: 'x' },
+      changes: [false],
+      turnsTaken: 1,
+    },
+    {
+      name: 'news in a turn that failed, whatever came after it',
+      outcome: { kind: 'failed', message: 'x' },
+      changes: [true, false],
+      turnsTaken: 2,
+    },
+  ])('what the runtime shows during a turn: $name: $turnsTaken', async ({ outcome, changes, turnsTaken }) => {
+    let isFirst = true;
+    onSync = () => {
+      if (isFirst) for (const isNews of changes) workers.noteChange('a', isNews);
+      isFirst = false;
+      return Promise.resolve(outcome);
+    };
+    workers.update({ pod: pod('a') });
+    await clock.advance(9000);
+    expect(turns).toHaveLength(turnsTaken);
+    workers.noteChange('a', false);
+    workers.noteChange('nobody', true);
+    await settle();
+    expect(turns).toHaveLength(turnsTaken + 1);
+  });
+
   it('a pod that came to its end by itself is ended with its own grace', async () => {
     onSync = () => Promise.resolve({ kind: 'terminal' });
     workers.update({ pod: pod('a') });

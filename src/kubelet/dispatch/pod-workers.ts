@@ -56,6 +56,8 @@ interface Lane {
   state: PodState;
   isDirty: boolean;
   isTurning: boolean;
+  /** What the runtime showed of the pod during the turn in progress. */
+  seen: 'nothing' | 'change' | 'news';
   turn: TurnInfo;
   wake: () => void;
   /** Aborts what the turn in progress may let go of. */
@@ -99,6 +101,16 @@ export class PodWorkers {
   mark(uid: string): void {
     const lane = this.#lanes.get(uid);
     if (lane !== undefined) this.#touch(lane);
+  }
+
+  /**
+   * The runtime shows a change of the pod. One that is no news and comes with a turn that fails is no reason for another
+   * turn at once: what never comes up would be tried again and again.
+   */
+  noteChange(uid: string, isNews: boolean): void {
+    const lane = this.#lanes.get(uid);
+    if (lane?.isTurning !== true) this.mark(uid);
+    else if (lane.seen !== 'news') lane.seen = isNews ? 'news' : 'change';
   }
 
   /**
@@ -168,6 +180,7 @@ export class PodWorkers {
       state,
       isDirty: true,
       isTurning: false,
+      seen: 'nothing',
       turn: {},
       wake: () => {},
       interrupt: new AbortController(),
@@ -197,10 +210,12 @@ export class PodWorkers {
       lane.isDirty = false;
       lane.interrupt = new AbortController();
       const { phase } = lane.state;
+      lane.seen = 'nothing';
       lane.isTurning = true;
       const outcome = await this.#turn(lane, signal);
       lane.isTurning = false;
       if (signal.aborted) return;
+      if (asksForTurn(lane, outcome)) lane.isDirty = true;
       if (outcome.kind === 'failed') {
         log.debug({ uid, pod: podKey(lane.state.pod), phase, reason: outcome.message }, 'pod turn failed, will retry');
       }
@@ -272,3 +287,6 @@ export class PodWorkers {
     }
   }
 }
+
+const asksForTurn = ({ seen }: Pick<Lane, 'seen'>, { kind }: TurnOutcome): boolean =>
+  seen === 'news' || (seen === 'change' && kind !== 'failed');

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { exited, testInstance, testObserved, testSandbox } from '../../../test/fixtures/kubelet-pods.ts';
 import type { CriContainer, CriSandbox } from '../../adapters/cri/cri-types.ts';
-import { diffPods, makeObservedPod, podSignatures, sandboxIps } from './diff-pods.ts';
+import type { ObservedPod } from '../pod-model.ts';
+import { diffPods, isNews, makeObservedPod, podSignatures, sandboxIps } from './diff-pods.ts';
 
 const sandbox = (more: Partial<CriSandbox> = {}): CriSandbox => ({ ...testSandbox(), ...more });
 const container = (more: Partial<CriContainer> = {}): CriContainer => ({
@@ -123,5 +124,42 @@ describe('makeObservedPod', () => {
       namespace: 'over',
       ips: [],
     });
+  });
+});
+
+describe('isNews', () => {
+  const web = testInstance('web');
+  const ended = exited('web', 1);
+  const made = testInstance('web', { state: 'created' });
+  const stopped = testSandbox({ isReady: false });
+  it.each<{ name: string; before: ObservedPod | undefined; now: ObservedPod | undefined; want: boolean }>([
+    { name: 'nothing was and nothing is', before: undefined, now: undefined, want: false },
+    { name: 'a pod is new', before: undefined, now: testObserved([web]), want: true },
+    { name: 'nothing changed', before: testObserved([web]), now: testObserved([web]), want: false },
+    { name: 'a container has begun', before: testObserved([]), now: testObserved([web]), want: true },
+    { name: 'one was made', before: testObserved([]), now: testObserved([made]), want: false },
+    { name: 'one that was made has begun', before: testObserved([made]), now: testObserved([web]), want: true },
+    {
+      name: 'a sandbox came up',
+      before: testObserved([], [stopped]),
+      now: testObserved([], [testSandbox()]),
+      want: true,
+    },
+    { name: 'a container ended', before: testObserved([web]), now: testObserved([ended]), want: true },
+    { name: 'one has begun and ended in between', before: testObserved([]), now: testObserved([ended]), want: true },
+    { name: 'it had ended before', before: testObserved([ended]), now: testObserved([ended]), want: false },
+    { name: 'what had ended was removed', before: testObserved([ended]), now: testObserved([]), want: false },
+    { name: 'what ran was removed', before: testObserved([web]), now: testObserved([]), want: true },
+    { name: 'the pod is gone', before: testObserved([web]), now: undefined, want: true },
+    { name: 'the sandbox is lost', before: testObserved([]), now: testObserved([], [stopped]), want: true },
+    { name: 'a sandbox never came up', before: undefined, now: testObserved([], [stopped]), want: false },
+    {
+      name: 'another one never came up',
+      before: testObserved([], [stopped]),
+      now: testObserved([], [testSandbox({ id: 's1', attempt: 1, isReady: false }), stopped]),
+      want: false,
+    },
+  ])('$name: $want', ({ before, now, want }) => {
+    expect(isNews(before, now)).toBe(want);
   });
 });

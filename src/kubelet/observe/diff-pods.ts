@@ -36,6 +36,31 @@ export function diffPods(
   };
 }
 
+/**
+ * Whether something of a pod has come up or has ended. A container that is only there, and a sandbox that never came up,
+ * are no news: who made them knows why.
+ */
+export function isNews(before: ObservedPod | undefined, now: ObservedPod | undefined): boolean {
+  const [was, is] = [statesOf(before), statesOf(now)];
+  return (
+    [...is].some(([id, state]) => {
+      const old = was.get(id);
+      return state !== old && (state === 'up' || (state === 'ended' && !(old === undefined && isSandbox(now, id))));
+    }) || [...was].some(([id, state]) => !is.has(id) && state !== 'ended')
+  );
+}
+
+const isSandbox = (pod: ObservedPod | undefined, id: string): boolean =>
+  pod?.sandboxes.some((sandbox) => sandbox.id === id) === true;
+
+function statesOf(pod: ObservedPod | undefined): Map<string, 'up' | 'ended' | 'other'> {
+  const ofState = { running: 'up', exited: 'ended', created: 'other', unknown: 'other' } as const;
+  return new Map([
+    ...(pod?.sandboxes ?? []).map(({ id, isReady }) => [id, isReady ? 'up' : 'ended'] as const),
+    ...(pod?.containers ?? []).map(({ id, state }) => [id, ofState[state]] as const),
+  ]);
+}
+
 /** Sandboxes by attempt, then age, then id; containers by age: newest first. */
 export function makeObservedPod(
   uid: string,

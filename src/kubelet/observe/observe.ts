@@ -14,12 +14,12 @@ import { KeyedRunner } from '../../base/keyed-runner.ts';
 import type { Logger } from '../../base/logger.ts';
 import { aborted, runTogether } from '../../base/run-together.ts';
 import type { ObservedContainer, ObservedPod } from '../pod-model.ts';
-import { diffPods, makeObservedPod, pictureSignature, podSignatures } from './diff-pods.ts';
+import { diffPods, isNews, makeObservedPod, pictureSignature, podSignatures } from './diff-pods.ts';
 
 interface ObserveNeed {
   cri: Pick<Cri, 'listPodSandboxes' | 'listContainers' | 'podSandboxStatus' | 'containerStatus' | 'containerEvents'>;
-  /** A pod's picture changed, or it is gone from the runtime. */
-  onChange(uid: string): void;
+  /** A pod's picture changed, or it is gone from the runtime. `isNews`: something of it has come up or has ended. */
+  onChange(uid: string, isNews: boolean): void;
   /** Somebody works on the pod now and looks for himself afterwards: a listing leaves it alone meanwhile. */
   isBusy(uid: string): boolean;
   relistPeriodMs: number;
@@ -130,7 +130,7 @@ export class Observe {
     const signature = podSignatures(sandboxes, containers).get(uid) ?? '';
     if (this.#seen.get(uid) !== signature || before === undefined) {
       this.#seen.set(uid, signature);
-      this.#need.onChange(uid);
+      this.#need.onChange(uid, isNews(before, pod));
     }
     return pod;
   }
@@ -156,7 +156,7 @@ export class Observe {
     const pod = makeObservedPod(uid, before.sandboxes, [...started, ...others], before, observedMs);
     this.#pods.set(uid, pod);
     this.#seen.set(uid, pictureSignature(pod));
-    this.#need.onChange(uid);
+    this.#need.onChange(uid, isNews(before, pod));
     return pod;
   }
 
@@ -172,6 +172,7 @@ export class Observe {
       this.#need.clock.monotonicMs(),
     );
     this.#pods.set(uid, pod);
+    this.#need.onChange(uid, isNews(before, pod));
     return pod;
   }
 
@@ -197,7 +198,7 @@ export class Observe {
     if (before !== undefined && before.observedMs > observedMs) return; // what was seen later counts, until it is gone
     this.#seen.delete(uid);
     this.#failed.delete(uid);
-    if (this.#pods.delete(uid)) this.#need.onChange(uid);
+    if (this.#pods.delete(uid)) this.#need.onChange(uid, isNews(before, undefined));
   }
 
   async #relistLoop(signal: AbortSignal): Promise<void> {
