@@ -69,6 +69,12 @@ const statuses = (): Map<string, unknown> =>
     ]),
   );
 
+const toldOfPods = (): string[] =>
+  t.api
+    .eventList()
+    .filter(({ involvedObject }) => involvedObject.kind === 'Pod')
+    .map(({ involvedObject, reason, count }) => `${involvedObject.name} ${reason} ${count}`);
+
 describe('a restart of the kubelet', () => {
   it('touches no pod in the runtime and flips no field on the API', async () => {
     const first = await t.start();
@@ -76,6 +82,7 @@ describe('a restart of the kubelet', () => {
     await t.clock.pass(3000);
     await first.stop();
     const before = statuses();
+    const told = toldOfPods();
     t.cri.clearCalls();
     t.api.podPatches.length = 0;
     await t.start();
@@ -83,6 +90,7 @@ describe('a restart of the kubelet', () => {
     expect(changesMade()).toEqual([]);
     expect(t.api.podPatches).toEqual([]);
     expect(statuses()).toEqual(before);
+    expect(toldOfPods()).toEqual(told);
     expect(t.api.podDeletes).toEqual([]);
     expect(t.cri.callsOf('ExecSync').length).toBeGreaterThan(0); // probes went on
   });

@@ -282,6 +282,21 @@ describe('starting a container', () => {
     expect(calls).toContain('cleanup a');
   });
 
+  it.each([
+    { name: 'one image', pulls: { a: 60_000 }, breaks: false, want: 60_000 },
+    { name: 'the first of two images', pulls: { a: 60_000, b: 20_000 }, breaks: false, want: 20_000 },
+    { name: 'an image beside what fails otherwise', pulls: { a: 60_000 }, breaks: true, want: undefined },
+    { name: 'nothing but what fails otherwise', pulls: {}, breaks: true, want: undefined },
+  ])('waits as long as it has to: for $name', async ({ pulls, breaks, want }) => {
+    for (const [name, ms] of Object.entries(pulls)) {
+      const retryAtMs = clock.nowMs() + ms;
+      images.set(name, { kind: 'failed', reason: 'ImagePullBackOff', message: 'x', retryAtMs });
+    }
+    if (breaks) failures.set('start', rpc('x'));
+    const { retryAtMs } = await execute([start('a'), start('b')], { observed });
+    expect(retryAtMs).toBe(want === undefined ? undefined : clock.nowMs() + want);
+  });
+
   it('waits out the back-off of a container that crashed', async () => {
     const ended = testObserved([exited('a', 1, { finishedAtNs: BigInt(clock.nowMs()) * 1_000_000n })]);
     expect((await execute([start('a')], { observed: ended })).started).toEqual(['a']);

@@ -99,7 +99,10 @@ export interface ExecuteOutcome {
   onlyStarted: { sandboxId: string; containerIds: readonly string[] } | undefined;
   /** The first failure that the pod as a whole should be retried for. */
   error: Error | undefined;
-  /** Earliest wall-clock time at which a back-off ends; undefined without one. */
+  /**
+   * Earliest wall-clock time at which a back-off ends; undefined without one. While no container has crashed, what waits
+   * for an image does not hold up what has failed otherwise: that is tried again as if nothing waited.
+   */
   retryAtMs: number | undefined;
 }
 
@@ -161,7 +164,10 @@ class Turn {
   /** Containers were ended or removed, too. */
   #didMore = false;
   #error: Error | undefined;
-  #retryAtMs: number | undefined;
+  #crashEndsMs = Infinity;
+  #pullEndsMs = Infinity;
+  /** Something has failed that waits for no back-off. */
+  #hasFailed = false;
   #didAnything = false;
 
   constructor(
@@ -186,8 +192,13 @@ class Turn {
       started: this.#started,
       onlyStarted: this.#onlyStarted(),
       error: this.#error,
-      retryAtMs: this.#retryAtMs,
+      retryAtMs: this.#retryAtMs(),
     };
+  }
+
+  #retryAtMs(): number | undefined {
+    const atMs = Math.min(this.#crashEndsMs, this.#pullEndsMs);
+    return atMs === Infinity || (this.#hasFailed && this.#crashEndsMs === Infinity) ? undefined : atMs;
   }
 
   #onlyStarted(): ExecuteOutcome['onlyStarted'] {
@@ -235,6 +246,7 @@ class Turn {
     } catch (err) {
       signal.throwIfAborted();
       this.#note(err); // containers go on with what they have, and others may start
+      this.#hasFailed = true;
     }
   }
 
@@ -380,7 +392,7 @@ class Turn {
           'BackOff',
           `Back-off restarting failed container ${name} in pod ${podDescription(pod)}`,
         );
-        this.#retryAt(crash.untilMs);
+        this.#crashEndsMs = Math.min(this.#crashEndsMs, crash.untilMs);
         return { reason: crashLoop, message: crash.message };
       }
     }
@@ -390,6 +402,7 @@ class Turn {
       // events name containers: an id would make each attempt's message a new one
       const said = containerId === '' ? message : message.replaceAll(containerId, name);
       events.container(pod, kind, name, 'Warning', 'Failed', `Error: ${said}`);
+      this.#hasFailed = true;
       return { reason, message };
     };
 
@@ -401,7 +414,8 @@ class Turn {
       { failureOf: (outcome) => (outcome.kind === 'failed' ? `${outcome.reason}: ${outcome.message}` : undefined) },
     );
     if (image.kind === 'failed') {
-      if (image.retryAtMs !== undefined) this.#retryAt(image.retryAtMs);
+      if (image.retryAtMs === undefined) this.#hasFailed = true;
+      else this.#pullEndsMs = Math.min(this.#pullEndsMs, image.retryAtMs);
       events.container(pod, kind, name, 'Warning', 'Failed', `Error: ${image.reason}`);
       return { reason: image.reason, message: image.message };
     }
@@ -469,6 +483,7 @@ class Turn {
       events.container(this.#pod, kind, spec.name, 'Warning', 'FailedPostStartHook', 'PostStartHook failed');
       const kill = { containerId, name: spec.name, message: 'FailedPostStartHook', cause: 'other', podIp } as const;
       await this.#killer.killContainer(this.#pod, this.#observed, kill, signal);
+      this.#hasFailed = true;
       return { reason: 'PostStartHookError', message: describeError(err) };
     }
   }
@@ -499,10 +514,6 @@ class Turn {
   #note(err: unknown): unknown {
     this.#error ??= err instanceof Error ? err : new Error(String(err));
     return err;
-  }
-
-  #retryAt(ms: number): void {
-    this.#retryAtMs = this.#retryAtMs === undefined ? ms : Math.min(this.#retryAtMs, ms);
   }
 }
 
