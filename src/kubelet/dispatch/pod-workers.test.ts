@@ -205,6 +205,24 @@ describe('PodWorkers', () => {
     expect(turns).toHaveLength(turnsTaken + 1);
   });
 
+  it('turns that each come from what the one before has done slow down', async () => {
+    onSync = () => {
+      workers.noteChange('a', true);
+      return Promise.resolve(done);
+    };
+    workers.update({ pod: pod('a') });
+    await settle();
+    expect(turns).toHaveLength(11);
+    await clock.advance(5000);
+    expect(turns).toHaveLength(16);
+    onSync = () => Promise.resolve(done);
+    await clock.advance(1000);
+    expect(turns).toHaveLength(17);
+    workers.mark('a');
+    await clock.advance(5000);
+    expect(turns).toHaveLength(18);
+  });
+
   it('a pod that came to its end by itself is ended with its own grace', async () => {
     onSync = () => Promise.resolve({ kind: 'terminal' });
     workers.update({ pod: pod('a') });

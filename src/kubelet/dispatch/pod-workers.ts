@@ -24,6 +24,11 @@ const wakeReason = new Error('the lane has work');
 /** What the event `ExceededGracePeriod` says when a kill that somebody waited for took too long. */
 export const exceededGracePeriod = 'Container runtime did not kill the pod within specified grace period.';
 
+/** So many turns in a row may each come from what the one before has done: no pod's start takes as many. */
+const ownTurnsMax = 10;
+/** Then what the runtime does is waited for as long as one that only lists takes to see it. */
+const restlessDelayMs = 1000;
+
 export interface PodTurns {
   /** Brings a pod nearer to what it should be. `interrupt` aborts when the pod is to end meanwhile. */
   sync(pod: Pod, interrupt: AbortSignal, signal: AbortSignal): Promise<TurnOutcome>;
@@ -200,6 +205,7 @@ export class PodWorkers {
   async #live(uid: string, lane: Lane, signal: AbortSignal): Promise<void> {
     const { clock, resyncMs, log } = this.#need;
     let delayMs: number | undefined;
+    let ownTurns = 0;
     while (!signal.aborted) {
       if (!lane.isDirty && delayMs !== undefined) {
         const woken = new AbortController();
@@ -215,7 +221,8 @@ export class PodWorkers {
       const outcome = await this.#turn(lane, signal);
       lane.isTurning = false;
       if (signal.aborted) return;
-      if (asksForTurn(lane, outcome)) lane.isDirty = true;
+      ownTurns = asksForTurn(lane, outcome) && !lane.isDirty ? ownTurns + 1 : 0;
+      if (ownTurns > 0 && ownTurns <= ownTurnsMax) lane.isDirty = true;
       if (outcome.kind === 'failed') {
         log.debug({ uid, pod: podKey(lane.state.pod), phase, reason: outcome.message }, 'pod turn failed, will retry');
       }
@@ -225,7 +232,7 @@ export class PodWorkers {
         continue;
       }
       const next = afterTurn(phase, outcome, resyncMs, Math.random());
-      delayMs = next.delayMs;
+      delayMs = ownTurns > ownTurnsMax ? restlessDelayMs : next.delayMs;
       const nextMs = clock.nowMs() + (delayMs ?? 0);
       lane.turn = { nextMs, ...(outcome.kind === 'failed' ? { failure: outcome.message, retryMs: nextMs } : {}) };
       if (next.phase === 'terminating' && phase === 'sync') {
