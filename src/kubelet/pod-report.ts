@@ -88,13 +88,14 @@ export class PodReport {
 
   /** Computes the pod's status from all that is known, has it told, and returns it. */
   report(pod: Pod, observed: ObservedPod | undefined, options: ReportOptions): PodStatus {
-    const { failures, isEnding, override, isOver = false } = options;
+    const { failures, isEnding, override } = options;
     const { statuses, deadlines, resizes, probes, clock } = this.#need;
     const uid = uidOf(pod);
     const known = statuses.get(uid);
     if (known === undefined && isStaticPod(pod) && this.#need.mirrorOf(pod) === undefined) this.#blind.add(uid);
     const old = known ?? this.#toldBefore(pod);
-    const isLate = deadlines.isPast(pod, old?.startTime) && !isTerminalPhase(old?.phase);
+    const isOver = isTerminalPhase(old?.phase) || isTerminalPhase(pod.status?.phase);
+    const isLate = !isOver && deadlines.isPast(pod, old?.startTime);
     if (isLate) this.#need.events.pod(pod, 'Normal', deadlineExceeded.reason, deadlineExceeded.message);
     const staysDown = (container: PodContainer, exitCode: number): boolean => hasEndedForGood(pod, container, exitCode);
     if (!isEnding) resizes.settle(pod, observed);
@@ -122,7 +123,7 @@ export class PodReport {
       terminationMessage: (id) => this.#need.terminationMessage(uid, id),
       nowMs: clock.nowMs(),
     });
-    const told = isOver ? closePodStatus(pod, computed) : computed;
+    const told = options.isOver === true ? closePodStatus(pod, computed) : computed;
     const status = withDisruption(pod, told, old, override?.disruption, clock.nowMs());
     deadlines.note(pod, status);
     const container = findIllegalTransition(pod, old, status, staysDown);

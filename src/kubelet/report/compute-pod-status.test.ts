@@ -156,6 +156,16 @@ describe('computePodStatus: phase', () => {
     expect(statusOf({ old, observed: testObserved([testInstance('web')]) })).toMatchObject(old);
   });
 
+  it('so does one that somebody else has told the API, with its reason', () => {
+    const told = { phase: 'Failed', reason: 'NodeLost', message: 'gone for too long' };
+    const pod = { ...testPod(), status: told };
+    const old = { phase: 'Running' };
+    expect(statusOf({ pod, old, observed: testObserved([testInstance('web')]) })).toMatchObject(told);
+    expect(statusOf({ pod, old, isEnding: true, observed: testObserved([exited('web', 0)]) })).toMatchObject(told);
+    const ended = { phase: 'Succeeded' };
+    expect(statusOf({ pod, old: ended, observed: testObserved([exited('web', 0)]) }).phase).toBe('Succeeded');
+  });
+
   it('an override says why the pod was ended', () => {
     const override = { phase: 'Failed', reason: 'DeadlineExceeded', message: 'took too long' };
     const status = statusOf({ override, observed: testObserved([testInstance('web')]) });

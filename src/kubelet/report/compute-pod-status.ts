@@ -90,13 +90,15 @@ export function computePodStatus(input: PodStatusInput): PodStatus {
   const ephemeralStatuses = ofKind('ephemeral').toSorted(byName);
 
   const computed = computePhase(input, containers, initStatuses, regularStatuses);
-  const isSticky = isTerminalPhase(old?.phase);
-  const ownPhase = isSticky ? old?.phase : (input.override?.phase ?? computed);
+  // Also what somebody else has told the API: a pod that is over there stays so.
+  const told = isTerminalPhase(old?.phase) || !isTerminalPhase(pod.status?.phase) ? old : pod.status;
+  const isSticky = isTerminalPhase(told?.phase);
+  const ownPhase = isSticky ? told?.phase : (input.override?.phase ?? computed);
   const ending = input.lastWord ?? input.override;
-  const phase = isSticky ? old?.phase : (ending?.phase ?? computed);
-  const keepsReason = old?.phase === phase;
-  const reason = ending?.reason ?? (keepsReason ? old?.reason : undefined);
-  const message = ending?.message ?? (keepsReason ? old?.message : undefined);
+  const phase = isSticky ? told?.phase : (ending?.phase ?? computed);
+  const keepsReason = told?.phase === phase;
+  const reason = ending?.reason ?? (keepsReason ? told?.reason : undefined);
+  const message = ending?.message ?? (keepsReason ? told?.message : undefined);
   const podIps = addressesOf(input);
   return {
     phase,
