@@ -38,7 +38,7 @@ import { Housekeeping } from './housekeeping.ts';
 import { Observe } from './observe/observe.ts';
 import { RuntimeStatus } from './observe/runtime-status.ts';
 import { PodParts } from './pod-parts.ts';
-import { configSeenAnnotation, isRunning, isStaticPod, uidOf } from './pod-model.ts';
+import { configSeenAnnotation, isRunning, isStaticPod, podContainers, uidOf } from './pod-model.ts';
 import { PodReport } from './pod-report.ts';
 import { PodSync } from './pod-sync.ts';
 import { PodWhy } from './pod-why.ts';
@@ -139,6 +139,10 @@ export async function runKubelet(
     runtimeErrors: () => runtimeStatus.runtimeErrors(),
     networkError: () => runtimeStatus.networkError(),
     pullFilledBytes: (uid, s) => images.pullFilledBytes(uid, s),
+    onExit: (pod, name, { exitCode, reason = '' }) => {
+      const kind = podContainers(pod).find(({ spec }) => spec.name === name)?.kind ?? 'regular';
+      counts.containerEnded(kind, exitCode, reason);
+    },
     clock,
     log: room('timeline'),
   });
@@ -165,7 +169,7 @@ export async function runKubelet(
     },
     isBusy: (uid) => workers.isBusy(uid),
     relistPeriodMs,
-    onRelist: (durationMs, gapMs) => counts.relisted(durationMs, gapMs),
+    onRelist: (durationMs, gapMs) => counts.relisted(durationMs, gapMs, clock.nowMs()),
     clock,
     log: room('observe'),
   });
@@ -305,6 +309,7 @@ export async function runKubelet(
     couldHaveRunningContainers: (uid) =>
       !intake.isRejected(uid) && workers.couldHaveRunningContainers(uid, store.isComplete),
     isFinished: (uid) => workers.isFinished(uid),
+    onWritten: (sinceChangeMs) => counts.statusWritten(sinceChangeMs),
     clock,
     log: room('report'),
   });
@@ -349,9 +354,8 @@ export async function runKubelet(
     probes,
     onStatus: (pod, old, status) => {
       why.statusChanged(pod, old, status);
-      const seenMs = Date.parse(pod.metadata.annotations?.[configSeenAnnotation] ?? '');
-      const runsNow = old?.phase === 'Pending' && status.phase === 'Running';
-      if (runsNow && Number.isFinite(seenMs)) counts.podRuns(clock.nowMs() - seenMs);
+      const seenMs = sinceSeenMs(pod);
+      if (old?.phase === 'Pending' && status.phase === 'Running' && seenMs !== undefined) counts.podRuns(seenMs);
     },
     hostIps,
     runtimeName: () => runtimeName.value,
@@ -362,6 +366,11 @@ export async function runKubelet(
     clock,
     log: room('report'),
   });
+
+  const sinceSeenMs = (pod: Pod): number | undefined => {
+    const seenMs = Date.parse(pod.metadata.annotations?.[configSeenAnnotation] ?? '');
+    return Number.isFinite(seenMs) ? clock.nowMs() - seenMs : undefined;
+  };
 
   // ---- execute
   const userNamespaces = new UserNamespaces({
@@ -461,10 +470,13 @@ export async function runKubelet(
     log: room('dispatch'),
   });
   const workers: PodWorkers = new PodWorkers({
-    sync: async (pod, interrupt, s) =>
-      counts.turn(sync.hadTurn(uidOf(pod)) ? 'sync' : 'create', clock, async () =>
+    sync: async (pod, interrupt, s) => {
+      const isFirst = !sync.hadTurn(uidOf(pod));
+      if (isFirst) counts.firstTurn(pod.spec.containers.length, sinceSeenMs(pod));
+      return await counts.turn(isFirst ? 'create' : 'sync', clock, async () =>
         why.turnEnded(pod, await sync.sync(pod, interrupt, s)),
-      ),
+      );
+    },
     terminate: (state, s) => counts.turn('kill', clock, () => sync.terminate(state, s)),
     finish: (state, s) => sync.finish(state, s),
     graceOf: podGraceSeconds,
@@ -501,7 +513,8 @@ export async function runKubelet(
         refuseVolume(pod)
       );
     },
-    preempt: async (pod, s) => {
+    preempt: async (pod, missing, s) => {
+      counts.podPreempted(missing);
       events.pod(pod, 'Warning', preempted.reason, preempted.message);
       if (await workers.kill(pod, { isEviction: true, overrideStatus: preempted }, s)) return;
       if (!s.aborted) events.pod(pod, 'Warning', 'ExceededGracePeriod', exceededGracePeriod);

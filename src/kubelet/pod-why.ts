@@ -29,6 +29,8 @@ interface PodWhyNeed {
   isRejected(uid: string): boolean;
   runtimeErrors(): readonly string[];
   networkError(): string | undefined;
+  /** Told of each end of a container, once. */
+  onExit(pod: Pod, container: string, terminated: ContainerStateTerminated): void;
   /** By how many bytes the disk with images has filled since the pod's pull began. */
   pullFilledBytes(uid: string, signal: AbortSignal): Promise<number | undefined>;
   clock: Clock;
@@ -159,6 +161,7 @@ export class PodWhy {
     const uid = uidOf(pod);
     for (const exit of newExits(old, status)) {
       const { container, terminated } = exit;
+      this.#need.onExit(pod, container, terminated);
       const words = [exitText({ ...terminated, reason: terminated.reason ?? '' }), terminated.message ?? ''];
       this.timeline.note(
         pod,

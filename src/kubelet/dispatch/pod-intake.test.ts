@@ -62,8 +62,8 @@ beforeEach(() => {
     },
     forbidden: () => undefined,
     unsupported: () => undefined,
-    preempt: async (pod) => {
-      notes.push(`preempt ${uidOf(pod)}`);
+    preempt: async (pod, missing) => {
+      notes.push(`preempt ${uidOf(pod)} for ${missing}`);
       await victimEnd;
       lanes.set(uidOf(pod), { phase: 'terminated', pod, graceSeconds: 1, kill: {}, isRuntimeOnly: false });
     },
@@ -250,7 +250,7 @@ describe('PodIntake', () => {
       await add(named('a'));
       await add(critical('c'));
       await add(named('b'));
-      expect(notes).toEqual(['admitted a', 'preempt a']);
+      expect(notes).toEqual(['admitted a', 'preempt a for pods']);
       await take({ kind: 'update', pod: named('a', { labels: { x: 'y' } }), old: named('a') });
       expect(notes.slice(2)).toEqual(['copy a', 'updated a']); // pods with a lane wait for nobody
       resolve();

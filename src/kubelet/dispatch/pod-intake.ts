@@ -30,7 +30,7 @@ interface PodIntakeNeed {
   forbidden: AdmitInput['forbidden'];
   unsupported: AdmitInput['unsupported'];
   /** Ends a pod for the sake of a critical one, and waits until nothing of it runs or its time is over. */
-  preempt(victim: Pod, signal: AbortSignal): Promise<void>;
+  preempt(victim: Pod, missing: string, signal: AbortSignal): Promise<void>;
   /** What pods were given, which may differ from what they ask for now. */
   resizes: {
     given(pod: Pod): Pod;
@@ -199,7 +199,7 @@ export class PodIntake {
     }
     for (const victim of victims.pods) {
       log.info({ pod: podKey(victim), uid: uidOf(victim), critical: podKey(pod) }, 'pod makes room for a critical one');
-      await preempt(victim, signal);
+      await preempt(victim, rejection.missing[0]?.resource ?? '', signal);
     }
     return undefined;
   }

@@ -17,6 +17,7 @@ let hang: Promise<void> | undefined;
 let couldRun: boolean;
 let finished: Set<string>;
 let version: number;
+let written: number[];
 let writer: PodStatusWriter;
 
 beforeEach(() => {
@@ -29,6 +30,7 @@ beforeEach(() => {
   couldRun = true;
   finished = new Set();
   version = 100;
+  written = [];
   const api = {
     patch: async (
       _: unknown,
@@ -54,6 +56,7 @@ beforeEach(() => {
     apiCopy: (uid) => copies.get(uid),
     couldHaveRunningContainers: () => couldRun,
     isFinished: (uid) => finished.has(uid),
+    onWritten: (sinceChangeMs) => written.push(sinceChangeMs),
     clock,
     log: silentLogger,
   });
@@ -88,6 +91,22 @@ describe('PodStatusWriter', () => {
     writer.set('a', { phase: 'Running' });
     await clock.advance(30_000);
     expect(calls).toHaveLength(1); // the watch is behind: the answer to our write counts
+  });
+
+  it('tells how long the API was behind, from the first change that it had not seen', async () => {
+    add('a');
+    failure = new UnavailableError('away');
+    writer.set('a', { phase: 'Running' });
+    await clock.advance(100);
+    failure = undefined;
+    writer.set('a', { phase: 'Running', reason: 'x' });
+    await settle();
+    expect(written).toEqual([100]);
+    writer.set('a', { phase: 'Running', reason: 'x' }); // nothing that the API does not have
+    await clock.advance(5000);
+    writer.set('a', { phase: 'Running' });
+    await settle();
+    expect(written).toEqual([100, 0]);
   });
 
   it('writes what the API lost, since the kubelet knows best', async () => {

@@ -24,6 +24,8 @@ interface PodStatusWriterNeed {
   couldHaveRunningContainers(uid: string): boolean;
   /** Nothing is left of the pod on this node. */
   isFinished(uid: string): boolean;
+  /** The API has a status that had changed so long ago. */
+  onWritten?(sinceChangeMs: number): void;
   clock: Clock;
   log: Logger;
 }
@@ -36,6 +38,8 @@ export class PodStatusWriter {
   readonly #statuses = new Map<string, PodStatus>();
   /** What the API answered to our last write, until the watch has caught up. */
   readonly #answers = new Map<string, Pod>();
+  /** When the status changed that the API does not have yet, by uid; monotonic. */
+  readonly #changedMs = new Map<string, number>();
   /** Pods that start or end, whose status is told in a moment. */
   readonly #held = new Set<string>();
   /** Pods that wait for another try. */
@@ -56,6 +60,7 @@ export class PodStatusWriter {
   set(uid: string, status: PodStatus): void {
     const isFirst = !this.#statuses.has(uid);
     this.#statuses.set(uid, status);
+    if (!this.#changedMs.has(uid)) this.#changedMs.set(uid, this.#need.clock.monotonicMs());
     // an end that may not be told yet is told with the rest, when it may
     const isEarly = isTerminalPhase(status.phase) && this.#need.couldHaveRunningContainers(uid);
     if ((status.phase === 'Pending' && !isFirst) || isEarly) this.#markSoon(uid);
@@ -79,6 +84,7 @@ export class PodStatusWriter {
 
   forget(uid: string): void {
     this.#statuses.delete(uid);
+    this.#changedMs.delete(uid);
     this.#answers.delete(uid);
     this.#backoff.reset(uid);
   }
@@ -113,7 +119,10 @@ export class PodStatusWriter {
         const body = { metadata: { uid: copy.metadata.uid }, status: patch };
         copy = await api.patch(pods, { name, namespace, subresource: 'status' }, 'strategic', body, signal);
         if (this.#statuses.has(uid)) this.#answers.set(uid, copy); // else the pod was forgotten meanwhile
+        const changedMs = this.#changedMs.get(uid);
+        if (changedMs !== undefined) this.#need.onWritten?.(clock.monotonicMs() - changedMs);
       }
+      if (this.#statuses.get(uid) === status) this.#changedMs.delete(uid);
       await this.#deleteIfFinished(uid, copy, signal);
       this.#backoff.reset(uid);
     } catch (err) {

@@ -55,12 +55,14 @@ describe('Counts', () => {
       act: (counts) => {
         for (const kind of ['regular', 'init', 'sidecar', 'ephemeral'] as const) counts.containerStarts(kind);
         counts.containerFailed('sidecar', 'ErrImagePull');
+        counts.containerEnded('regular', 137, 'OOMKilled');
       },
       want: [
         'kubelet_started_containers_total{container_type="container"} 1',
         'kubelet_started_containers_total{container_type="init_container"} 2',
         'kubelet_started_containers_total{container_type="ephemeral_container"} 1',
         'kubelet_started_containers_errors_total{container_type="init_container",code="ErrImagePull"} 1',
+        'kubelet_terminated_containers_total{container_type="container",exit_code="137",reason="OOMKilled"} 1',
       ],
     },
     {
@@ -68,12 +70,14 @@ describe('Counts', () => {
       act: (counts) => {
         for (const reason of ['OutOfcpu', 'OutOfephemeral-storage', 'OutOfexample.com/gpu', 'OutOfx', 'NodeAffinity'])
           counts.podRejected(reason);
+        counts.podPreempted('cpu');
       },
       want: [
         'kubelet_admission_rejections_total{reason="OutOfcpu"} 1',
         'kubelet_admission_rejections_total{reason="OutOfephemeral-storage"} 1',
         'kubelet_admission_rejections_total{reason="OutOfExtendedResources"} 2',
         'kubelet_admission_rejections_total{reason="NodeAffinity"} 1',
+        'kubelet_preemptions{preemption_signal="cpu"} 1',
       ],
     },
     {
@@ -116,8 +120,11 @@ describe('Counts', () => {
         await counts.turn('create', clock, () => Promise.resolve((nowMs += 2000)));
         await counts.turn('kill', clock, () => Promise.reject(new Error((nowMs += 1000).toString()))).catch(() => {});
         counts.podRuns(4000);
-        counts.relisted(20, undefined);
-        counts.relisted(30, 1000);
+        counts.relisted(20, undefined, 5000);
+        counts.relisted(30, 1000, 6000);
+        counts.firstTurn(3, 200);
+        counts.firstTurn(1, undefined);
+        counts.statusWritten(70);
       },
       want: [
         'kubelet_pod_worker_duration_seconds_sum{operation_type="create"} 2',
@@ -125,6 +132,10 @@ describe('Counts', () => {
         'kubelet_pod_start_duration_seconds_sum 4',
         'kubelet_pleg_relist_duration_seconds_sum 0.05',
         'kubelet_pleg_relist_interval_seconds_count 1',
+        'kubelet_pleg_last_seen_seconds 6',
+        'kubelet_containers_per_pod_count_sum 4',
+        'kubelet_pod_worker_start_duration_seconds_count 1',
+        'kubelet_pod_status_sync_duration_seconds_sum 0.07',
       ],
     },
   ])('$name', async ({ act, want }) => {
@@ -135,6 +146,8 @@ describe('Counts', () => {
 
   it.each([
     { name: 'kubelet_pod_start_duration_seconds', count: 26, first: '0.5', last: '3600' },
+    { name: 'kubelet_containers_per_pod_count', count: 6, first: '1', last: '16' },
+    { name: 'kubelet_pod_status_sync_duration_seconds', count: 12, first: '0.01', last: '60' },
     { name: 'kubelet_pleg_relist_duration_seconds', count: 12, first: '0.005', last: '10' },
     { name: 'kubelet_runtime_operations_duration_seconds', count: 15, first: '0.005', last: '745.0580596923828' },
     { name: 'kubelet_image_pull_duration_seconds', count: 19, first: '1', last: '3600' },

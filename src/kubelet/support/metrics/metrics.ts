@@ -4,7 +4,7 @@
  * Owns the series; the rooms say what happened through the few words they need. Says nothing of how things are now:
  * that is looked up when somebody scrapes (`kubelet-metrics.ts`).
  */
-import { Counter, Histogram, Registry } from 'prom-client';
+import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { imageSizeRange } from './image-size-range.ts';
 
 /** Seconds: buckets that upstream takes where nothing better is known. */
@@ -71,6 +71,28 @@ export class Counts {
     'container_type',
     'code',
   ]);
+  readonly #containersEnded = this.#counter('terminated_containers_total', 'Containers that have ended', [
+    'container_type',
+    'exit_code',
+    'reason',
+  ]);
+  readonly #preemptions = this.#counter('preemptions', 'Pods that made room for critical ones', ['preemption_signal']);
+  readonly #containersPerPod = this.#histogram('containers_per_pod_count', 'Containers of a pod', [1, 2, 4, 8, 16]);
+  readonly #turnDelaySeconds = this.#histogram(
+    'pod_worker_start_duration_seconds',
+    'Time from the first sight of a pod to its first turn',
+    usualBuckets,
+  );
+  readonly #statusSeconds = this.#histogram(
+    'pod_status_sync_duration_seconds',
+    'Time from a change of a pod’s status until the API has it',
+    [0.01, 0.05, 0.1, 0.5, 1, 5, 10, 20, 30, 45, 60],
+  );
+  readonly #relistAt = new Gauge({
+    name: 'kubelet_pleg_last_seen_seconds',
+    help: '[ALPHA] When the runtime was last listed',
+    registers: [this.registry],
+  });
   readonly #rejections = this.#counter('admission_rejections_total', 'Pods that the node did not take', ['reason']);
   readonly #podStartSeconds = this.#histogram(
     'pod_start_duration_seconds',
@@ -157,6 +179,24 @@ export class Counts {
     this.#containerFailures.inc({ container_type: containerTypes[kind], code: reason });
   }
 
+  containerEnded(kind: ContainerKind, exitCode: number, reason: string): void {
+    this.#containersEnded.inc({ container_type: containerTypes[kind], exit_code: String(exitCode), reason });
+  }
+
+  /** @param resource what the critical pod lacked */
+  podPreempted(resource: string): void {
+    this.#preemptions.inc({ preemption_signal: resource });
+  }
+
+  firstTurn(containers: number, sinceSeenMs: number | undefined): void {
+    this.#containersPerPod.observe(containers);
+    if (sinceSeenMs !== undefined) this.#turnDelaySeconds.observe(sinceSeenMs / 1000);
+  }
+
+  statusWritten(sinceChangeMs: number): void {
+    this.#statusSeconds.observe(sinceChangeMs / 1000);
+  }
+
   podRejected(reason: string): void {
     // names of resources are anybody's: they would be series without end
     const isOther = reason.startsWith('OutOf') && !ownResources.has(reason.slice('OutOf'.length));
@@ -215,7 +255,8 @@ export class Counts {
   }
 
   /** @param gapMs since the listing before; undefined for the first */
-  relisted(durationMs: number, gapMs: number | undefined): void {
+  relisted(durationMs: number, gapMs: number | undefined, nowMs: number): void {
+    this.#relistAt.set(nowMs / 1000);
     this.#relistSeconds.observe(durationMs / 1000);
     if (gapMs !== undefined) this.#relistGapSeconds.observe(gapMs / 1000);
   }
