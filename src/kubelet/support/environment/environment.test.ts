@@ -83,7 +83,7 @@ describe('makeEnvironment', () => {
     const env = [
       { name: 'KEY', valueFrom: { configMapKeyRef: { name: 'cm', key: 'k' } } },
       { name: 'PW', valueFrom: { secretKeyRef: { name: 'sec', key: 'pw' } } },
-      { name: 'IP', valueFrom: { fieldRef: { fieldPath: 'status.podIP' } } },
+      { name: 'IP', valueFrom: { fieldRef: { apiVersion: 'v1', fieldPath: 'status.podIP' } } },
       { name: 'CPU', valueFrom: { resourceFieldRef: { resource: 'limits.cpu' } } },
       { name: 'NO', valueFrom: { configMapKeyRef: { name: 'cm', key: 'no', optional: true } } },
       { name: 'NONE', valueFrom: { secretKeyRef: { name: 'none', key: 'x', optional: true } } },
@@ -170,6 +170,10 @@ describe('makeEnvironment', () => {
     [
       { env: [{ name: 'A', valueFrom: { fileKeyRef: { volumeName: 'v', path: 'p', key: 'k' } } }] },
       'cannot find the volume "v" referenced by FileKeyRef',
+    ],
+    [
+      { env: [{ name: 'A', valueFrom: { fieldRef: { apiVersion: 'v2', fieldPath: 'metadata.name' } } }] },
+      'unsupported pod version: v2',
     ],
     [{ env: [{ name: 'A', valueFrom: { fieldRef: { fieldPath: 'spec.x' } } }] }, 'field label not supported: spec.x'],
   ])('%j: %s', async (fields, want) => {
