@@ -20,7 +20,9 @@ export function selectLogContainer(pod: Pod, container: string, previous: boolea
   const id = running === undefined ? (bareId(terminated?.containerID) ?? last) : bareId(found.containerID);
   if (id !== undefined) return { kind: 'found', containerId: id };
   if (isOver && running === undefined) return none(`container ${name} in pod ${podName} is terminated`);
-  return none(`container ${name} in pod ${podName} is waiting to start: ${waitingText(waiting?.reason)}`);
+  // a state that nobody knows yet has no reason
+  if (waiting === undefined) return none(`container ${name} in pod ${podName} is waiting to start - no logs yet`);
+  return none(`container ${name} in pod ${podName} is waiting to start: ${waitingText(waiting.reason)}`);
 }
 
 function waitingText(reason: string | undefined): string {

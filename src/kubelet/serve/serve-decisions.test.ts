@@ -267,6 +267,11 @@ describe('selectLogContainer', () => {
       text: 'container "c" in pod "p" is waiting to start: ContainerCreating',
     },
     {
+      name: 'no state at all',
+      status: {},
+      text: 'container "c" in pod "p" is waiting to start - no logs yet',
+    },
+    {
       name: 'no previous',
       status: { containerID: current, state: { running: {} } },
       previous: true,
