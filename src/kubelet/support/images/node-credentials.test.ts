@@ -47,6 +47,14 @@ describe('node credentials', () => {
     expect((await credentials.entries()).map(({ origin }) => origin)).toEqual([{ kind: 'node' }, { kind: 'node' }]);
   });
 
+  it('are there for all pods that start at once, not only for the one that has them read', async () => {
+    await write('root/config.json', `{"auths":${auths('node')}}`);
+    expect(await Promise.all([users(), users(), users()])).toEqual([['node'], ['node'], ['node']]);
+    await write('root/config.json', `{"auths":${auths('new')}}`);
+    await clock.advance(300_000);
+    expect(await Promise.all([users(), users()])).toEqual([['new'], ['new']]);
+  });
+
   it('are read again after five minutes', async () => {
     expect(await users()).toEqual([]);
     await write('root/config.json', `{"auths":${auths('new')}}`);

@@ -29,23 +29,30 @@ const readEveryMs = 5 * 60_000;
 
 export class NodeCredentials {
   readonly #need: NodeCredentialsNeed;
-  #entries: readonly KeyringEntry[] = [];
+  /** Pods that ask while the files are read wait for them: without credentials their pulls would fail. */
+  #entries: Promise<readonly KeyringEntry[]> = Promise.resolve([]);
   #readMs = -Infinity;
 
   constructor(need: NodeCredentialsNeed) {
     this.#need = need;
   }
 
-  async entries(): Promise<readonly KeyringEntry[]> {
-    const { clock, places } = this.#need;
-    const nowMs = clock.monotonicMs();
-    if (nowMs - this.#readMs < readEveryMs) return this.#entries;
-    this.#readMs = nowMs;
-    this.#entries = [
+  entries(): Promise<readonly KeyringEntry[]> {
+    const nowMs = this.#need.clock.monotonicMs();
+    if (nowMs - this.#readMs >= readEveryMs) {
+      this.#readMs = nowMs;
+      this.#entries = this.#read();
+    }
+    return this.#entries;
+  }
+
+  /** Never rejects. */
+  async #read(): Promise<readonly KeyringEntry[]> {
+    const { places } = this.#need;
+    return [
       ...(await this.#first(configJsonPaths(places), 'json')),
       ...(await this.#first(dockerCfgPaths(places), 'flat')),
     ];
-    return this.#entries;
   }
 
   async #first(paths: readonly string[], form: DockerConfigForm): Promise<KeyringEntry[]> {
