@@ -3,6 +3,7 @@ import { mkdir, mkdtemp, readdir, readlink, rm, writeFile } from 'node:fs/promis
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import {
   exited,
@@ -15,7 +16,6 @@ import {
 import type { CriImage } from '../../adapters/cri/cri-types.ts';
 import { FakeClock } from '../../base/clock.ts';
 import { RpcError } from '../../base/grpc.ts';
-import { silentLogger } from '../../base/logger.ts';
 import type { Container, Pod } from '../../objects/generated/core-v1.ts';
 import type { ContainerKind, ObservedPod, PodContainer } from '../pod-model.ts';
 import type { PodAction } from './compute-pod-actions.ts';
@@ -37,6 +37,7 @@ let clock: FakeClock;
 let calls: string[];
 let counted: string[];
 let sandboxIp: string;
+let logged: string[];
 let failures: Map<string, Error>;
 let images: Map<string, ImageOutcome>;
 let partsError: Error | undefined;
@@ -48,6 +49,7 @@ beforeEach(async () => {
   clock = new FakeClock();
   calls = [];
   counted = [];
+  logged = [];
   sandboxIp = '10.0.0.7';
   failures = new Map();
   images = new Map();
@@ -125,7 +127,7 @@ beforeEach(async () => {
     podLogsDir: join(root, 'pods'),
     containerLogsDir: join(root, 'links'),
     clock,
-    log: silentLogger,
+    log: pino({ level: 'warn' }, { write: (line) => logged.push(line) }),
   });
 });
 afterEach(() => rm(root, { recursive: true, force: true }));
@@ -274,6 +276,18 @@ describe('starting a container', () => {
     });
     expect((await execute([start('a', {}, 'sidecar'), start('c')], { observed })).started).toEqual(['c']);
     expect((await execute([start('a', {}, 'init'), start('d')], { observed })).started).toEqual([]);
+  });
+
+  it('leaves what lies behind a configuration that cannot be made to the log', async () => {
+    partsError = new Error("couldn't parse env file", {
+      cause: new SyntaxError('line 3: the closing quote is missing'),
+    });
+    const outcome = await execute([start('a')], { observed });
+    expect(outcome.failures.get('a')?.message).toBe("couldn't parse env file");
+    expect(logged).toEqual([expect.stringContaining("couldn't parse env file: line 3: the closing quote is missing")]);
+    partsError = new Error('secret "x" not found');
+    await execute([start('a')], { observed });
+    expect(logged).toHaveLength(1);
   });
 
   it('takes back what was made for a container that could not be created', async () => {

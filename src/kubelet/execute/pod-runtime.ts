@@ -434,7 +434,14 @@ class Turn {
       parts = await this.#need.containerParts(pod, container, context, signal);
     } catch (err) {
       signal.throwIfAborted();
-      return fail('CreateContainerConfigError', err instanceof Error ? err.message : String(err));
+      const message = err instanceof Error ? err.message : String(err);
+      const reason = describeError(err);
+      // the pod is told in upstream's words, which may leave out what lies behind them
+      if (reason !== message) {
+        const about = { pod: podDescription(pod), container: name, reason };
+        this.#need.log.warn(about, 'cannot make the configuration of a container');
+      }
+      return fail('CreateContainerConfigError', message);
     }
 
     let id: string;
