@@ -67,6 +67,16 @@ describe('records on disk', () => {
     });
   });
 
+  it('an intent that cannot be written leaves everything as it was', async () => {
+    await (await open()).begin('web:1');
+    const records = await open();
+    await rm(folder('pulling'), { recursive: true });
+    await expect(records.begin('web:1')).rejects.toThrow('ENOENT');
+    await expect(records.begin('loaded:1')).rejects.toThrow('ENOENT');
+    expect(records.unfinished()).toEqual(['web:1']);
+    expect(records.wasPulledByKubelet('loaded:1', 'sha256:2')).toBe(false);
+  });
+
   it('forgets images that are gone, but not those that came since the look', async () => {
     const records = await open();
     await records.learn('sha256:old', 'r.test/old', undefined);

@@ -89,7 +89,9 @@ export class PullRecords {
         await replaceFile(path, JSON.stringify({ kind: 'ImagePullIntent', apiVersion, image }), 0o600);
       });
     } catch (err) {
-      this.#leave(image, false);
+      this.#leave(image, this.#intents.get(image)?.isUnfinished === true);
+      const left = this.#intents.get(image);
+      if (left?.pulls === 0 && !left.isUnfinished) this.#intents.delete(image); // there is no file, and was no pull
       throw err;
     }
   }
