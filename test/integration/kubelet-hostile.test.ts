@@ -161,7 +161,7 @@ it(`runs or refuses ${count} hostile pods, and keeps nothing of them`, async () 
     const subjects = numbers.slice(at, at + batchSize).map(deliver);
     const canary = api.add(plainPod(`canary-${at}`));
     await t
-      .until('the canary among them', () => isReady(canary))
+      .until('the canary among them', () => isReady(canary), 300_000)
       .catch((err: unknown) => {
         throw new Error(`pods ${at}… block others (HOSTILE_SEED=${seed})`, { cause: err });
       });
