@@ -1,0 +1,155 @@
+/**
+ * systemd as the owner of slices: makes them, limits them, stops them, and waits until it is done. Every call is a
+ * conversation of its own over the socket that systemd keeps for root, since an open one would be told of every change
+ * of every unit. A systemd that does not answer is given up after a deadline.
+ */
+import { stat } from 'node:fs/promises';
+import type { Clock } from '../../base/clock.ts';
+import { withDeadline } from '../../base/deadline.ts';
+import { ConfigError, UnavailableError, errnoOf } from '../../base/errors.ts';
+import { DbusConnection, DbusError } from './dbus-connection.ts';
+import { decodeBody } from './dbus-messages.ts';
+import type { DbusValue } from './dbus-values.ts';
+import type { SliceProperty } from './slice-properties.ts';
+
+export { type SliceLimits, limitProperties, newSliceProperties, sliceName } from './slice-properties.ts';
+
+interface SystemdPlaces {
+  /** Where systemd listens for root. */
+  socket: string;
+  /** There only while systemd is the machine's init. */
+  running: string;
+}
+
+const defaultPlaces: SystemdPlaces = { socket: '/run/systemd/private', running: '/run/systemd/system' };
+/** For a call with the job that it starts. */
+const timeoutMs = 30_000;
+const manager = {
+  destination: 'org.freedesktop.systemd1',
+  path: '/org/freedesktop/systemd1',
+  interface: 'org.freedesktop.systemd1.Manager',
+};
+const unitExists = 'org.freedesktop.systemd1.UnitExists';
+const noSuchUnit = 'org.freedesktop.systemd1.NoSuchUnit';
+
+export class Systemd {
+  readonly #clock: Clock;
+  readonly #places: SystemdPlaces;
+
+  constructor(clock: Clock, places: Partial<SystemdPlaces> = {}) {
+    this.#clock = clock;
+    this.#places = { ...defaultPlaces, ...places };
+  }
+
+  /** @throws {ConfigError} when this machine is not run by systemd; another error when systemd does not answer */
+  async check(signal: AbortSignal): Promise<void> {
+    const { running } = this.#places;
+    const isThere = await stat(running).then(
+      (found) => found.isDirectory(),
+      () => false, // not there is the answer
+    );
+    if (!isThere) {
+      throw new ConfigError('Cannot use the cgroup driver systemd', [
+        `systemd does not run this machine (no directory ${running}): set cgroupDriver: cgroupfs, here and in the container runtime (containerd: SystemdCgroup = false)`,
+      ]);
+    }
+    await this.#talk('answer', signal, (connection) => call(connection, 'GetUnit', 's', ['-.slice']));
+  }
+
+  /** False when there is such a slice already: it stays as it is. */
+  async startSlice(name: string, properties: readonly SliceProperty[], signal: AbortSignal): Promise<boolean> {
+    try {
+      await this.#job(`start ${name}`, signal, 'StartTransientUnit', 'ssa(sv)a(sa(sv))', [
+        name,
+        'replace',
+        properties,
+        [],
+      ]);
+      return true;
+    } catch (err) {
+      if (hasKind(err, unitExists)) return false;
+      throw err;
+    }
+  }
+
+  /** Changes a unit until it is stopped or the machine restarts. */
+  async setProperties(name: string, properties: readonly SliceProperty[], signal: AbortSignal): Promise<void> {
+    await this.#talk(`change ${name}`, signal, (connection) =>
+      call(connection, 'SetUnitProperties', 'sba(sv)', [name, true, properties]),
+    );
+  }
+
+  /** Stops the slice and all units in it. None with this name is success. */
+  async stopSlice(name: string, signal: AbortSignal): Promise<void> {
+    try {
+      await this.#job(`stop ${name}`, signal, 'StopUnit', 'ss', [name, 'replace']);
+    } catch (err) {
+      if (!hasKind(err, noSuchUnit)) throw err;
+    }
+  }
+
+  /** Calls for a job and waits for its end. */
+  async #job(
+    what: string,
+    signal: AbortSignal,
+    method: string,
+    signature: string,
+    body: readonly DbusValue[],
+  ): Promise<void> {
+    await this.#talk(what, signal, async (connection) => {
+      const results = new Map<DbusValue | undefined, DbusValue | undefined>();
+      let job: DbusValue | undefined;
+      const ended = connection.next((message) => {
+        if (message.kind === 'signal' && message.member === 'JobRemoved') {
+          const [, path, , result] = decodeBody(message);
+          results.set(path, result);
+        }
+        return job !== undefined && results.has(job);
+      });
+      [job] = await call(connection, method, signature, body);
+      if (!results.has(job)) await ended; // it may have ended before the answer was looked at
+      const result = results.get(job);
+      if (result !== 'done') throw new Error(`its job ended with "${String(result)}"`);
+    });
+  }
+
+  async #talk<T>(what: string, signal: AbortSignal, talk: (connection: DbusConnection) => Promise<T>): Promise<T> {
+    try {
+      return await withDeadline('systemd', timeoutMs, this.#clock, signal, async (s) => {
+        const connection = await this.#connect();
+        const end = (): void => connection.close();
+        s.addEventListener('abort', end, { once: true });
+        try {
+          s.throwIfAborted();
+          return await talk(connection);
+        } finally {
+          s.removeEventListener('abort', end);
+          connection.close();
+        }
+      });
+    } catch (cause) {
+      throw new Error(`Cannot have systemd ${what}`, { cause });
+    }
+  }
+
+  async #connect(): Promise<DbusConnection> {
+    const { socket } = this.#places;
+    try {
+      return await DbusConnection.open(socket);
+    } catch (cause) {
+      throw new UnavailableError(`nobody answers at ${socket} (${errnoOf(cause) ?? 'failed'})`, { cause });
+    }
+  }
+}
+
+const call = (
+  connection: DbusConnection,
+  member: string,
+  signature: string,
+  body: readonly DbusValue[],
+): Promise<DbusValue[]> => connection.call({ ...manager, member, signature, body });
+
+function hasKind(error: unknown, kind: string): boolean {
+  for (let e = error; e instanceof Error; e = e.cause) if (e instanceof DbusError) return e.kind === kind;
+  return false;
+}
