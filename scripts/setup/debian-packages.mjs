@@ -19,6 +19,7 @@ export const packages = [
   { name: 'openssl', isThere: () => hasCommand('openssl') },
   { name: 'procps', isThere: () => hasCommand('sysctl') },
   { name: 'runc', isThere: () => hasCommand('runc') },
+  { name: 'systemd', isThere: () => existsSync('/lib/systemd/systemd') && hasCommand('systemctl') },
   // Debian's package does not install over a kubectl from elsewhere: any that is there will do.
   { name: 'kubernetes-client', isThere: () => hasCommand('kubectl') },
 ];

@@ -57,6 +57,10 @@ export function configProblems(v: FieldValues): string[] {
     'maxParallelImagePulls cannot be larger than 1 unless SerializeImagePulls (--serialize-image-pulls) is set to false',
   );
   must(
+    ['cgroupfs', 'systemd'].includes(v.cgroupDriver),
+    `cgroupDriver (--cgroup-driver) "${v.cgroupDriver}" must be "cgroupfs" or "systemd"`,
+  );
+  must(
     ['', 'NoSwap', 'LimitedSwap'].includes(v['memorySwap.swapBehavior']),
     `memorySwap.swapBehavior "${v['memorySwap.swapBehavior']}" must be one of: "", "LimitedSwap" or "NoSwap"`,
   );

@@ -127,12 +127,7 @@ export const kubeletFields = {
   systemCgroups: field('string', '', leaveOut, { flag: 'system-cgroups' }),
   cgroupRoot: field('string', '', 'honoured', { flag: 'cgroup-root' }),
   cgroupsPerQOS: field('bool', true, notYet('set it to true'), { flag: 'cgroups-per-qos' }),
-  cgroupDriver: field(
-    'string',
-    'cgroupfs',
-    notYet('set it to cgroupfs, here and in the container runtime (containerd: SystemdCgroup = false)'),
-    { flag: 'cgroup-driver' },
-  ),
+  cgroupDriver: field('string', 'cgroupfs', 'honoured', { flag: 'cgroup-driver' }),
   cpuManagerPolicy: field('string', 'none', leaveOut, { flag: 'cpu-manager-policy' }),
   cpuManagerPolicyOptions: field('stringMap', {}, leaveOut, { flag: 'cpu-manager-policy-options' }),
   cpuManagerReconcilePeriod: field('duration', 10 * s, 'inert', { flag: 'cpu-manager-reconcile-period' }),

@@ -32,7 +32,7 @@ authentication:
 authorization:
   mode: Webhook
   webhook: {cacheAuthorizedTTL: 0s, cacheUnauthorizedTTL: 0s}
-cgroupDriver: cgroupfs
+cgroupDriver: systemd
 clusterDNS: [10.96.0.10]
 clusterDomain: cluster.local
 containerRuntimeEndpoint: ""
@@ -254,8 +254,8 @@ describe('loadKubeletConfig', () => {
     { yaml: 'maxPods: 1\nmaxPods: 2\n', want: expect.stringMatching(/^\/etc\/k\.yaml: .*unique/) },
     { yaml: 'a: [\n', want: expect.stringMatching(/^\/etc\/k\.yaml: /) },
     {
-      yaml: 'cgroupDriver: systemd\n',
-      want: expect.stringMatching(/^cgroupDriver: "systemd" is not supported: set it to cgroupfs/),
+      yaml: 'cgroupDriver: Systemd\n',
+      want: 'cgroupDriver (--cgroup-driver) "Systemd" must be "cgroupfs" or "systemd"',
     },
     { yaml: 'readOnlyPort: 10255\n', want: 'readOnlyPort: 10255 is not supported: use the authenticated port' },
     {

@@ -29,6 +29,7 @@ import {
 } from './support/images/credential-provider-config.ts';
 import type { GarbageLimits } from './support/images/image-garbage.ts';
 import type { VerificationRules } from './support/images/verify-access.ts';
+import type { DriverName } from './support/resources/group-names.ts';
 import { valueOf } from '../objects/quantity.ts';
 
 export { parseKubeletFlags } from './config-flags.ts';
@@ -118,7 +119,7 @@ export interface KubeletConfig {
 
   // resources
   cgroupRoot: string;
-  cgroupDriver: 'cgroupfs';
+  cgroupDriver: DriverName;
   failCgroupV1: boolean;
   failSwapOn: boolean;
   swapBehavior: '' | 'NoSwap' | 'LimitedSwap';
@@ -350,7 +351,7 @@ function toKubeletConfig(
     seccompDefault: v.seccompDefault,
     allowedUnsafeSysctls: v.allowedUnsafeSysctls,
     cgroupRoot: v.cgroupRoot === '' ? '/' : v.cgroupRoot,
-    cgroupDriver: 'cgroupfs', // any other has been refused
+    cgroupDriver: v.cgroupDriver === 'systemd' ? 'systemd' : 'cgroupfs', // any other has been refused
     failCgroupV1: v.failCgroupV1,
     failSwapOn: v.failSwapOn,
     swapBehavior: v['memorySwap.swapBehavior'] as KubeletConfig['swapBehavior'], // checked to be one of them

@@ -11,10 +11,12 @@ import { Resizes } from './support/resize/resizes.ts';
 import { computeContainerResources } from './support/resources/compute-container-resources.ts';
 import type { ResizedContainer } from './support/resources/compute-resize-steps.ts';
 import { resizePod } from './support/resources/resize-pod.ts';
+import type { PodGroupTree } from './support/resources/slice-groups.ts';
 
 interface ResizesParts {
   config: KubeletConfig;
   machine: Machine;
+  groups: PodGroupTree;
   cgroupOf(pod: Pod): string;
   desired(uid: string): Pod | undefined;
   refusal(pod: Pod): { message: string } | undefined;
@@ -37,7 +39,7 @@ export interface ResizesAndHands {
   carryOut(pod: Pod, observed: ObservedPod | undefined, signal: AbortSignal): Promise<void>;
 }
 
-export function makeResizes({ config, machine, cgroupOf, ...need }: ResizesParts): ResizesAndHands {
+export function makeResizes({ config, machine, groups, cgroupOf, ...need }: ResizesParts): ResizesAndHands {
   const { clock, log } = need;
   const recordOf = (name: string): ResourceRecords =>
     new ResourceRecords({ path: join(config.rootDir, name), clock, log });
@@ -60,7 +62,7 @@ export function makeResizes({ config, machine, cgroupOf, ...need }: ResizesParts
       await resizePod(
         {
           cri: machine.cri,
-          cgroups: machine.cgroups,
+          cgroups: groups,
           cgroupOf,
           options: { ...config, hugepageSizes: machine.size.hugepageSizes },
           containerResources: (owner, spec) => computeContainerResources(owner, spec, machine.size, config),

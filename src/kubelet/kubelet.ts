@@ -53,12 +53,13 @@ import { Counts } from './support/metrics/metrics.ts';
 import { ContainerLogs } from './support/logs/logs.ts';
 import { WatchedObjects } from './support/objects/watched-objects.ts';
 import { Probes } from './support/probes/probes.ts';
-import { watchDriver } from './support/resources/check-driver.ts';
+import { watchDriver } from './support/resources/cgroup-driver.ts';
 import { enforceReserved } from './support/resources/reserved-cgroups.ts';
 import { PodCgroups } from './support/resources/resources.ts';
 import { refuseAppArmor, refuseSysctls } from './support/security/admit-security.ts';
 import { UserNamespaces } from './support/security/user-namespaces.ts';
 import { TerminationMessages, keepEnd } from './support/termination/termination-messages.ts';
+import { openCgroupDriver } from './kubelet-cgroups.ts';
 import { makeResizes } from './kubelet-resizes.ts';
 import { resourceChanges } from './support/resize/pod-resources.ts';
 import { Volumes } from './support/volumes/volumes.ts';
@@ -97,6 +98,7 @@ export async function runKubelet(
   );
   const { host, facts, mounts, cri, containerLogsDir } = machine;
   const { allocatable } = machine.resources;
+  const driver = await openCgroupDriver({ config, machine, clock, log: log.child({ room: 'resources' }) }, signal);
   const runtimeName = { value: 'containerd' };
 
   // ---- what is said
@@ -251,8 +253,9 @@ export async function runKubelet(
     nodeAllocatable: () => allocatable,
   });
   const podCgroups = new PodCgroups({
-    cgroups: machine.cgroups,
-    cgroupRoot: config.cgroupRoot === '' ? '/' : config.cgroupRoot,
+    cgroups: driver.groups,
+    names: driver.names,
+    cgroupRoot: config.cgroupRoot,
     node: machine.resources,
     machine: facts,
     enforceNodeAllocatable: config.enforceNodeAllocatable,
@@ -268,6 +271,7 @@ export async function runKubelet(
   const { resizes, records, carryOut } = makeResizes({
     config,
     machine,
+    groups: driver.groups,
     cgroupOf: (pod) => podCgroups.parentFor(pod),
     desired: (uid) => store.get(uid),
     refusal: (pod) => intake.refusal(pod),
@@ -422,12 +426,13 @@ export async function runKubelet(
     clock,
     log: room('execute'),
   });
-  const weighQos = (): Promise<void> =>
+  const weighQos = (s: AbortSignal): Promise<void> =>
     podCgroups.updateQos(
       store
         .list()
         .filter((pod) => workers.isActive(uidOf(pod)))
         .map((pod) => resizes.given(pod)),
+      s,
     );
 
   // ---- dispatch
@@ -455,7 +460,7 @@ export async function runKubelet(
       isMissing: (pod) => podCgroups.isMissing(pod),
       ensure: async (pod, s) => {
         await podCgroups.ensure(pod, s);
-        await weighQos();
+        await weighQos(s);
       },
       remove: async (uid, s) => {
         await podCgroups.remove(uid, s);
@@ -590,7 +595,7 @@ export async function runKubelet(
   await userNamespaces.load(await volumes.orphans());
   await why.open();
   await podCgroups.ensureTree(signal);
-  await enforceReserved({ cgroups: machine.cgroups, event: nodeEvent }, config, signal);
+  await enforceReserved({ cgroups: driver.groups, names: driver.names, event: nodeEvent }, config, signal);
   await Promise.all(records.map((one) => one.load()));
   machine.size.hasSwapController = await machine.cgroups.hasSwapLimit(podCgroups.topPath);
   await host.setOwnOomScoreAdj(config.oomScoreAdj).catch((err: unknown) => {
@@ -628,6 +633,7 @@ export async function runKubelet(
       rootDir: config.rootDir,
       runtime: config.containerRuntimeEndpoint,
       cgroups: `v${machine.cgroups.version}`,
+      cgroupDriver: driver.name,
       podLogs: join(config.podLogsDir),
     },
     'kubelet starts',
@@ -680,7 +686,7 @@ export async function runKubelet(
       ...[...always, ...withApi, server, health]
         .filter((part) => part !== undefined)
         .map((part) => (s: AbortSignal) => part.run(s)),
-      (s) => watchDriver({ cri, clock }, s),
+      (s) => watchDriver({ cri, clock }, driver.name, s),
       (s) => sources.run(whenReady, s),
       async (s) => {
         const periodMs = config.syncPeriodMs;

@@ -14,7 +14,7 @@ export interface RemainsNeed {
   cgroups: {
     remove(uid: string, signal: AbortSignal): Promise<void>;
     /** Takes all CPU time but the least from what may still run in the pod's group. */
-    slowDown(uid: string): Promise<void>;
+    slowDown(uid: string, signal: AbortSignal): Promise<void>;
   };
   removeLogs(uid: string): Promise<void>;
   log: Logger;
@@ -36,7 +36,7 @@ export async function removeRemains(
       return false;
     }
   };
-  await done('CPU time', () => cgroups.slowDown(uid));
+  await done('CPU time', () => cgroups.slowDown(uid, signal));
   if (await done('volumes', () => volumes.unmount(uid, signal))) {
     await done('directory', () => volumes.removePodDir(uid, signal));
     await done('control group', () => cgroups.remove(uid, signal));

@@ -22,6 +22,8 @@ const serviceSubnet = '10.96.0.0/16';
 
 export interface LabOnANode {
   agent: NodeProcess;
+  /** Starts the agent again, after it has ended. */
+  restartAgent(): Promise<NodeProcess>;
   adminKubeconfig: string;
 }
 
@@ -30,6 +32,7 @@ export async function startLab(
   containerd: PrivateContainerd,
   program: readonly string[],
   which: Program,
+  cgroupDriver: 'cgroupfs' | 'systemd' = 'cgroupfs',
 ): Promise<LabOnANode> {
   const { node } = containerd;
   const at = (...path: string[]): string => join(node.directory, ...path);
@@ -80,10 +83,10 @@ export async function startLab(
   const kubeletKubeconfig = at('kubelet.conf');
   await writeUser(adminKubeconfig, pki, users.admin);
   await writeUser(kubeletKubeconfig, pki, users.kubelet(nodeName));
-  await writeFile(at('kubelet.yaml'), stringify(await kubeletConfig(containerd, files.caCert)));
+  await writeFile(at('kubelet.yaml'), stringify(await kubeletConfig(containerd, files.caCert, cgroupDriver)));
   await mkdir(at('var', 'lib', 'kubelet'), { recursive: true });
   const proxyFlags = which === 'agent' ? [`--proxy-config=${await writeProxyConfig(node.directory, pki)}`] : [];
-  const agent = await node.spawn(which, [
+  const command = [
     ...program,
     which,
     `--config=${at('kubelet.yaml')}`,
@@ -94,7 +97,9 @@ export async function startLab(
     `--container-runtime-endpoint=${containerd.endpoint}`,
     ...(process.env['GANTRY_BENCH_VERBOSITY'] === undefined ? [] : [`--v=${process.env['GANTRY_BENCH_VERBOSITY']}`]),
     ...proxyFlags,
-  ]);
+  ];
+  const startAgent = (): Promise<NodeProcess> => node.spawn(which, command);
+  const agent = await startAgent();
   await awaitUntil(
     'the node to be Ready',
     async () => {
@@ -106,7 +111,7 @@ export async function startLab(
     },
     { timeoutMs: 60_000, periodMs: 500 },
   );
-  return { agent, adminKubeconfig };
+  return { agent, restartAgent: startAgent, adminKubeconfig };
 }
 
 async function awaitPort(name: string, { id, logPath }: NodeProcess, port: number): Promise<void> {
@@ -134,19 +139,25 @@ async function writeUser(path: string, pki: Pki, user: { name: string; groups?: 
   });
 }
 
-/** Everything at its default, in the control groups of the test node. */
-async function kubeletConfig(containerd: PrivateContainerd, clientCa: string): Promise<object> {
-  for (const { path } of await readCgroupMounts()) {
+/** Everything at its default but what differs with the driver, in the control groups of the test node. */
+async function kubeletConfig(
+  containerd: PrivateContainerd,
+  clientCa: string,
+  cgroupDriver: 'cgroupfs' | 'systemd',
+): Promise<object> {
+  const isPlain = cgroupDriver === 'cgroupfs'; // a node with systemd has groups of its own
+  for (const { path } of isPlain ? await readCgroupMounts() : []) {
     await mkdir(join(path, containerd.cgroupParent), { recursive: true });
   }
   return {
     apiVersion: 'kubelet.config.k8s.io/v1beta1',
     kind: 'KubeletConfiguration',
     authentication: { x509: { clientCAFile: clientCa } },
-    cgroupDriver: 'cgroupfs',
-    cgroupRoot: containerd.cgroupParent,
+    cgroupDriver,
+    ...(isPlain ? { cgroupRoot: containerd.cgroupParent } : {}),
     failCgroupV1: false, // the figures are for what this machine has
     failSwapOn: false,
+    ...(isPlain ? {} : { staticPodPath: join(containerd.node.directory, 'manifests') }),
   };
 }
 

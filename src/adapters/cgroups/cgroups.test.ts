@@ -4,8 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { FakeClock } from '../../base/clock.ts';
 import { Cgroups } from './cgroups.ts';
-import { cpuWeightOf, v1Writes, v2Writes } from './compute-writes.ts';
-import { fromSystemdPath, toCgroupfsPath, toSystemdPath } from './systemd-names.ts';
+import { v1Writes, v2Writes } from './compute-writes.ts';
 
 const clock = new FakeClock();
 const signal = new AbortController().signal;
@@ -57,27 +56,6 @@ describe('writes', () => {
     ]);
     expect(v2Writes({})).toEqual([]);
   });
-
-  it.each([
-    [2, 1],
-    [0, 1],
-    [102, 4],
-    [1024, 39],
-    [262_144, 10_000],
-    [300_000, 10_000],
-  ])('%d shares weigh %d', (shares, weight) => expect(cpuWeightOf(shares)).toBe(weight));
-});
-
-describe('systemd names', () => {
-  it('nests slices', () => {
-    expect(toSystemdPath(['kubepods', 'burstable', 'pod1-2-3'])).toBe(
-      '/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod1_2_3.slice',
-    );
-    expect(toSystemdPath([])).toBe('/');
-    expect(fromSystemdPath('/kubepods.slice/kubepods-pod1_2.slice')).toEqual(['kubepods', 'pod1-2']);
-    expect(toCgroupfsPath(['kubepods', 'pod1-2'])).toBe('/kubepods/pod1-2');
-    expect(() => toSystemdPath(['a_b'])).toThrow(/neither/);
-  });
 });
 
 describe('Cgroups on v1', () => {
@@ -104,6 +82,20 @@ describe('Cgroups on v1', () => {
     expect(await cgroups.isMissing('/kubepods/burstable')).toBe(true);
     expect(await cgroups.children('/kubepods')).toEqual(['burstable']);
     expect(await cgroups.children('/nowhere')).toEqual([]);
+  });
+
+  it('finishes a group that somebody else has made in some hierarchies', async () => {
+    const cgroups = await Cgroups.open(root, clock);
+    await mkdir(join(root, 'memory/a.slice/a-b.slice'), { recursive: true });
+    expect(await cgroups.isAnywhere('/a.slice/a-b.slice')).toBe(true);
+    await cgroups.adopt('/a.slice/a-b.slice', { memoryLimitBytes: 4096 });
+    expect(await cgroups.exists('/a.slice/a-b.slice')).toBe(true);
+    expect(await at('cpuset/a.slice/a-b.slice/cpuset.cpus')).toBe('0-1');
+    expect(await at('memory/a.slice/a-b.slice/memory.limit_in_bytes')).toBe('4096');
+    await cgroups.remove('/a.slice/a-b.slice', signal);
+    expect(await cgroups.isAnywhere('/a.slice/a-b.slice')).toBe(false);
+    await mkdir(join(root, 'unified/a.slice/a-b.slice'), { recursive: true });
+    expect(await cgroups.isAnywhere('/a.slice/a-b.slice')).toBe(true);
   });
 
   it('makes what exists already without harm', async () => {
@@ -188,7 +180,31 @@ describe('Cgroups on v2', () => {
   });
 });
 
+describe('a v2 group that somebody else has made', () => {
+  it('gets the controllers that its maker does not know of, from the top down', async () => {
+    await put('cgroup.controllers', 'cpu memory hugetlb\n');
+    await put('cgroup.subtree_control', 'cpu memory\n');
+    await put('a.slice/cgroup.controllers', 'cpu memory hugetlb\n');
+    await put('a.slice/cgroup.subtree_control', 'cpu memory\n');
+    await mkdir(join(root, 'a.slice/a-b.slice'));
+    const cgroups = await Cgroups.open(root, clock);
+    await cgroups.adopt('/a.slice/a-b.slice', { hugepageLimits: { '2MB': 0 } });
+    expect(await at('cgroup.subtree_control')).toBe('+hugetlb');
+    expect(await at('a.slice/cgroup.subtree_control')).toBe('+hugetlb');
+    expect(await at('a.slice/a-b.slice/hugetlb.2MB.max')).toBe('0');
+  });
+});
+
 describe('Cgroups.open', () => {
+  it('takes no folder for a hierarchy where others are mounted and it is not', async () => {
+    await put('memory/cgroup.procs', '1\n');
+    await mkdir(join(root, 'cpu,cpuacct'));
+    const cgroups = await Cgroups.open(root, clock);
+    await cgroups.create('/a', {});
+    expect(await cgroups.exists('/a')).toBe(true);
+    await expect(at('cpu,cpuacct/a')).rejects.toThrow('ENOENT');
+  });
+
   it.each([
     { name: 'an empty folder', path: '', want: /found no controllers/ },
     { name: 'no folder', path: '/nowhere', want: /cannot be read/ },

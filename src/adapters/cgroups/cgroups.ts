@@ -1,7 +1,7 @@
 /**
  * Control groups below one root, cgroup v1 (one folder per controller) or v2 (one tree). Creates, limits, reads,
  * empties and removes groups; decides no value. Paths are those of the kernel (`/kubepods/podX`), never host paths.
- * The driver is cgroupfs: plain folders. Every failed write says which file and which value.
+ * Groups are plain folders; those that systemd makes are finished here. Every failed write says which file and which value.
  */
 import { access, mkdir, readFile, readdir, rm, rmdir, writeFile } from 'node:fs/promises';
 import { join, posix } from 'node:path';
@@ -55,7 +55,7 @@ export class Cgroups {
     } catch (cause) {
       throw new Error(`Cannot use cgroups at "${root}": the folder cannot be read`, { cause });
     }
-    const hierarchies = folders.filter((name) => name !== 'unified').toSorted();
+    const hierarchies = (await mountedOf(root, folders)).filter((name) => name !== 'unified').toSorted();
     if (hierarchies.length === 0) {
       throw new Error(`Cannot use cgroups at "${root}": found no controllers, expected a mounted cgroup file system`);
     }
@@ -84,6 +84,21 @@ export class Cgroups {
     await this.update(path, values);
   }
 
+  /** Whether anything of the group is there, in any hierarchy. */
+  async isAnywhere(path: string): Promise<boolean> {
+    const found = await Promise.all([...this.#folders(path), ...this.#extraFolders(path)].map(isThere));
+    return found.some(Boolean);
+  }
+
+  /** Finishes a group that somebody else has made, in the hierarchies and with the controllers that he left out. */
+  async adopt(path: string, values: CgroupValues): Promise<void> {
+    if (this.version === 2) {
+      assertPath(path);
+      for (const parent of ['/', ...parentsOf(path)]) await enableControllers(join(this.#root, parent));
+    }
+    await this.create(path, values);
+  }
+
   /** Writes the given values; what isn't given stays. Controllers that the host lacks are passed over. */
   async update(path: string, values: CgroupValues): Promise<void> {
     const writes = this.version === 1 ? v1Writes(values) : v2Writes(values);
@@ -100,13 +115,19 @@ export class Cgroups {
     const folders = [...this.#folders(path), ...this.#extraFolders(path)];
     // Usually the runtime has left nothing: then one call per hierarchy will do.
     if ((await Promise.all(folders.map(removeEmpty))).every(Boolean)) return;
+    await this.empty(path, signal);
+    for (const folder of folders) await this.#removeFolder(folder, signal);
+  }
+
+  /** Kills what runs in the group and below, as often as something new appears. */
+  async empty(path: string, signal: AbortSignal): Promise<void> {
+    assertInner(path);
     for (let round = 0; round < killRounds && !signal.aborted; round++) {
       const pids = await this.pids(path);
       if (pids.length === 0) break;
       for (const pid of pids) kill(pid);
       await this.#clock.sleep(retryMs * (round + 1), signal);
     }
-    for (const folder of folders) await this.#removeFolder(folder, signal);
   }
 
   /** Names of the groups directly below; none when `path` isn't there. */
@@ -248,6 +269,12 @@ export class Cgroups {
     const available = (await read(join(this.#root, 'cgroup.controllers'))) ?? '';
     return available.split(/\s+/).includes(controller) ? join(this.#root, path) : undefined;
   }
+}
+
+/** systemd leaves empty folders for hierarchies that it could not mount. Where nothing is mounted, folders stand for them. */
+async function mountedOf(root: string, folders: readonly string[]): Promise<readonly string[]> {
+  const isMounted = await Promise.all(folders.map((name) => isThere(join(root, name, 'cgroup.procs'))));
+  return isMounted.some(Boolean) ? folders.filter((_, i) => isMounted[i]) : folders;
 }
 
 /** Lets children of `folder` use the controllers that it has itself. */

@@ -1,4 +1,5 @@
 /** Which files of a control group hold which value, under v1 and v2. Pure. */
+import { cpuWeightOf } from '../../base/cpu-weight.ts';
 
 /** What isn't given is left as it is. */
 export interface CgroupValues {
@@ -50,12 +51,6 @@ export function v2Writes(values: CgroupValues): CgroupWrite[] {
     ...one('pids', 'pids.max', orMax(pidsMax)),
     ...Object.entries(hugepageLimits).flatMap(([size, bytes]) => one('hugetlb', `hugetlb.${size}.max`, bytes)),
   ];
-}
-
-/** v1 shares (2 to 262144) as v2 weight (1 to 10000), in whole numbers as container runtimes count them. */
-export function cpuWeightOf(shares: number): number {
-  if (shares >= 262_144) return 10_000;
-  return 1 + Math.floor(((Math.max(2, shares) - 2) * 9999) / 262_142);
 }
 
 function orMax(value: number | undefined): number | 'max' | undefined {

@@ -32,27 +32,37 @@ export class DbusConnection {
   readonly #waiting = new Set<Waiting>();
   #bytes: Buffer = Buffer.alloc(0);
   #isGreeted = false;
+  readonly #greeted = Promise.withResolvers<void>();
   #serial = 0;
   #failure: Error | undefined;
 
   private constructor(socket: Socket) {
     this.#socket = socket;
+    this.#greeted.promise.catch(() => {}); // whoever opens it looks
     socket.on('data', (chunk: Buffer) => this.#take(chunk));
     socket.on('error', (err) => this.#fail(err));
     socket.on('close', () => this.#fail(new Error('the connection was closed by the other side')));
   }
 
   /** @throws {Error} with the errno when nobody listens there */
-  static async open(socketPath: string): Promise<DbusConnection> {
+  static async open(socketPath: string, signal: AbortSignal): Promise<DbusConnection> {
     const socket = connect(socketPath);
     await new Promise<void>((resolve, reject) => {
       socket.once('connect', resolve);
       socket.once('error', reject);
     });
     const connection = new DbusConnection(socket);
-    // who we are is what the kernel says of this socket; nothing is sent before it is agreed but a first zero byte
+    // Who we are is what the kernel says of this socket. A message that systemd reads together with the greeting waits
+    // there until another one comes: nothing is sent until the greeting is answered.
     const uid = Buffer.from(String(process.getuid?.() ?? 0)).toString('hex');
     socket.write(`\0AUTH EXTERNAL ${uid}\r\nBEGIN\r\n`);
+    const end = (): void => connection.close(new Error('the greeting was not answered in time'));
+    signal.addEventListener('abort', end, { once: true });
+    try {
+      await connection.#greeted.promise;
+    } finally {
+      signal.removeEventListener('abort', end);
+    }
     return connection;
   }
 
@@ -119,7 +129,11 @@ export class DbusConnection {
       }
       const line = this.#bytes.toString('latin1', 0, end);
       this.#bytes = this.#bytes.subarray(end + 2);
-      if (line.startsWith('OK ')) return (this.#isGreeted = true);
+      if (line.startsWith('OK ')) {
+        this.#isGreeted = true;
+        this.#greeted.resolve();
+        return true;
+      }
       if (line.startsWith('REJECTED')) throw new Error('the other side does not accept this user');
     }
   }
@@ -128,6 +142,7 @@ export class DbusConnection {
     if (this.#failure !== undefined) return;
     this.#failure = err;
     this.#socket.destroy();
+    this.#greeted.reject(err);
     for (const { fail } of this.#waiting) fail(err);
     this.#waiting.clear();
   }

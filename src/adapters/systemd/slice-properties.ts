@@ -1,12 +1,11 @@
 /** What a slice is called, and its limits as properties of systemd, under cgroup v1 and v2. Pure. */
+import { cpuWeightOf } from '../../base/cpu-weight.ts';
 import type { DbusValue, DbusVariant } from './dbus-values.ts';
 
 /** What isn't given is left as it is; −1 means no limit. */
 export interface SliceLimits {
-  /** 2 to 262144. */
+  /** 2 to 262144; v2 weights are computed from them. */
   cpuShares?: number | undefined;
-  /** The same as a v2 weight, 1 to 10000. */
-  cpuWeight?: number | undefined;
   cpuQuotaMicros?: number | undefined;
   cpuPeriodMicros?: number | undefined;
   memoryLimitBytes?: number | undefined;
@@ -55,11 +54,12 @@ export function newSliceProperties(name: string, version: 1 | 2): SliceProperty[
  * a hundredth of a processor here, so that systemd never allows less than the files say.
  */
 export function limitProperties(limits: SliceLimits, version: 1 | 2): SliceProperty[] {
-  const { cpuShares, cpuWeight, cpuQuotaMicros, cpuPeriodMicros, memoryLimitBytes, pidsMax } = limits;
-  const weight = version === 1 ? cpuShares : cpuWeight;
+  const { cpuShares, cpuQuotaMicros, cpuPeriodMicros, memoryLimitBytes, pidsMax } = limits;
   return [
     ...one(version === 1 ? 'MemoryLimit' : 'MemoryMax', memoryLimitBytes),
-    ...one(version === 1 ? 'CPUShares' : 'CPUWeight', weight),
+    ...(version === 1 || cpuShares === undefined
+      ? one('CPUShares', cpuShares)
+      : one('CPUWeight', cpuWeightOf(cpuShares))),
     ...one('CPUQuotaPeriodUSec', cpuPeriodMicros),
     ...(cpuQuotaMicros === undefined
       ? []

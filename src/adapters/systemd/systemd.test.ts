@@ -76,7 +76,6 @@ const infinity = 2n ** 64n - 1n;
 describe('slice properties', () => {
   const limits = {
     cpuShares: 512,
-    cpuWeight: 20,
     cpuQuotaMicros: 50_000,
     cpuPeriodMicros: 100_000,
     memoryLimitBytes: 1024,
@@ -209,6 +208,7 @@ describe('Systemd', () => {
           calls.push(bytes.toString('latin1', 1, end).trim());
           bytes = bytes.subarray(end + 7);
           isGreeted = true;
+          if (bytes.length > 0) return; // as systemd does: what came with the greeting waits
           socket.write('OK 0123456789abcdef\r\n');
         }
         const read = decodeMessage(bytes);
@@ -221,7 +221,7 @@ describe('Systemd', () => {
     });
     const path = join(folder, 'private');
     await new Promise<void>((resolve) => server?.listen(path, resolve));
-    return { systemd: new Systemd(clock, { socket: path, running: folder }), calls };
+    return { systemd: new Systemd(2, clock, { socket: path, running: folder }), calls };
   }
 
   it('starts a slice and waits for its own job, however the bytes come', async () => {
@@ -230,7 +230,7 @@ describe('Systemd', () => {
         [jobRemoved('/job/1', 'failed'), reply(1, 'o', ['/job/2']), jobRemoved('/job/2', 'done')],
         isSlow,
       );
-      expect(await systemd.startSlice('a.slice', newSliceProperties('a.slice', 2), never)).toBe(true);
+      expect(await systemd.startSlice('/a.slice', { cpuShares: 2 }, never)).toBe(true);
       const uid = Buffer.from(String(process.getuid?.())).toString('hex');
       expect(calls).toEqual([`AUTH EXTERNAL ${uid}`, 'StartTransientUnit a.slice replace']);
       await new Promise((resolve) => server?.close(resolve));
@@ -239,18 +239,17 @@ describe('Systemd', () => {
 
   it('takes a job that ended before its start was answered', async () => {
     const { systemd } = await open([jobRemoved('/job/2', 'done'), reply(1, 'o', ['/job/2'])]);
-    await systemd.stopSlice('a.slice', never);
+    await systemd.stopSlice('/a.slice', never);
   });
 
   it('tells a slice that is there already, and takes one that is not for stopped', async () => {
     const there = await open([failure(1, 'org.freedesktop.systemd1.UnitExists', 'Unit a.slice already exists.')]);
-    expect(await there.systemd.startSlice('a.slice', [], never)).toBe(false);
+    expect(await there.systemd.startSlice('/a.slice', {}, never)).toBe(false);
     await new Promise((resolve) => server?.close(resolve));
     const gone = await open([failure(1, 'org.freedesktop.systemd1.NoSuchUnit', 'Unit a.slice not loaded.')]);
-    await gone.systemd.stopSlice('a.slice', never);
-    await expect(gone.systemd.setProperties('a.slice', [], never)).rejects.toThrow(
-      'Cannot have systemd change a.slice',
-    );
+    await gone.systemd.stopSlice('/a.slice', never);
+    await gone.systemd.limitSlice('/a.slice', {}, never); // nothing for systemd in it
+    await expect(gone.systemd.limitSlice('/a.slice', { pidsMax: 1 }, never)).rejects.toThrow('systemd limit a.slice');
   });
 
   it.each([
@@ -271,7 +270,7 @@ describe('Systemd', () => {
     },
   ])('fails with $name', async ({ answers, want }) => {
     const { systemd } = await open(answers);
-    await expect(systemd.startSlice('a.slice', [], never)).rejects.toMatchObject({
+    await expect(systemd.startSlice('/a.slice', {}, never)).rejects.toMatchObject({
       message: 'Cannot have systemd start a.slice',
       cause: { message: expect.stringContaining(want) },
     });
@@ -279,21 +278,21 @@ describe('Systemd', () => {
 
   it('gives up a systemd that does not answer, after a time or when told to', async () => {
     const { systemd, calls } = await open([]);
-    const asked = systemd.stopSlice('a.slice', never);
+    const asked = systemd.stopSlice('/a.slice', never);
     const outcome = expect(asked).rejects.toSatisfy(isDeadline);
     while (calls.length < 2) await new Promise((resolve) => setImmediate(resolve));
     await clock.advance(30_000);
     await outcome;
     const stop = new AbortController();
-    const stopped = expect(systemd.stopSlice('a.slice', stop.signal)).rejects.toThrow();
+    const stopped = expect(systemd.stopSlice('/a.slice', stop.signal)).rejects.toThrow();
     stop.abort();
     await stopped;
   });
 
   it('says what is missing', async () => {
-    const nobody = new Systemd(clock, { socket: join(folder, 'private'), running: folder });
+    const nobody = new Systemd(2, clock, { socket: join(folder, 'private'), running: folder });
     await expect(nobody.check(never)).rejects.toSatisfy(isUnavailable);
-    const elsewhere = new Systemd(clock, { running: join(folder, 'system') });
+    const elsewhere = new Systemd(2, clock, { running: join(folder, 'system') });
     await expect(elsewhere.check(never)).rejects.toThrow(ConfigError);
     await expect(elsewhere.check(never)).rejects.toThrow(/set cgroupDriver: cgroupfs/);
   });

@@ -10,11 +10,11 @@ import { ConfigError, UnavailableError, errnoOf } from '../../base/errors.ts';
 import { DbusConnection, DbusError } from './dbus-connection.ts';
 import { decodeBody } from './dbus-messages.ts';
 import type { DbusValue } from './dbus-values.ts';
-import type { SliceProperty } from './slice-properties.ts';
+import { type SliceLimits, limitProperties, newSliceProperties, sliceName } from './slice-properties.ts';
 
-export { type SliceLimits, limitProperties, newSliceProperties, sliceName } from './slice-properties.ts';
+export type { SliceLimits } from './slice-properties.ts';
 
-interface SystemdPlaces {
+export interface SystemdPlaces {
   /** Where systemd listens for root. */
   socket: string;
   /** There only while systemd is the machine's init. */
@@ -33,10 +33,13 @@ const unitExists = 'org.freedesktop.systemd1.UnitExists';
 const noSuchUnit = 'org.freedesktop.systemd1.NoSuchUnit';
 
 export class Systemd {
+  /** Properties have other names under each. */
+  readonly #cgroupVersion: 1 | 2;
   readonly #clock: Clock;
   readonly #places: SystemdPlaces;
 
-  constructor(clock: Clock, places: Partial<SystemdPlaces> = {}) {
+  constructor(cgroupVersion: 1 | 2, clock: Clock, places: Partial<SystemdPlaces> = {}) {
+    this.#cgroupVersion = cgroupVersion;
     this.#clock = clock;
     this.#places = { ...defaultPlaces, ...places };
   }
@@ -56,15 +59,19 @@ export class Systemd {
     await this.#talk('answer', signal, (connection) => call(connection, 'GetUnit', 's', ['-.slice']));
   }
 
-  /** False when there is such a slice already: it stays as it is. */
-  async startSlice(name: string, properties: readonly SliceProperty[], signal: AbortSignal): Promise<boolean> {
+  /**
+   * Makes the slice at this path, `/a.slice/a-b.slice`, with limits.
+   * @returns false when there is such a slice already: it stays as it is
+   */
+  async startSlice(path: string, limits: SliceLimits, signal: AbortSignal): Promise<boolean> {
+    const name = sliceName(path);
+    const properties = [
+      ...newSliceProperties(name, this.#cgroupVersion),
+      ...limitProperties(limits, this.#cgroupVersion),
+    ];
+    const body = [name, 'replace', properties, []];
     try {
-      await this.#job(`start ${name}`, signal, 'StartTransientUnit', 'ssa(sv)a(sa(sv))', [
-        name,
-        'replace',
-        properties,
-        [],
-      ]);
+      await this.#job(`start ${name}`, signal, 'StartTransientUnit', 'ssa(sv)a(sa(sv))', body);
       return true;
     } catch (err) {
       if (hasKind(err, unitExists)) return false;
@@ -72,15 +79,19 @@ export class Systemd {
     }
   }
 
-  /** Changes a unit until it is stopped or the machine restarts. */
-  async setProperties(name: string, properties: readonly SliceProperty[], signal: AbortSignal): Promise<void> {
-    await this.#talk(`change ${name}`, signal, (connection) =>
+  /** Limits a slice until it is stopped or the machine restarts. Limits that systemd has no property for are left out. */
+  async limitSlice(path: string, limits: SliceLimits, signal: AbortSignal): Promise<void> {
+    const name = sliceName(path);
+    const properties = limitProperties(limits, this.#cgroupVersion);
+    if (properties.length === 0) return;
+    await this.#talk(`limit ${name}`, signal, (connection) =>
       call(connection, 'SetUnitProperties', 'sba(sv)', [name, true, properties]),
     );
   }
 
   /** Stops the slice and all units in it. None with this name is success. */
-  async stopSlice(name: string, signal: AbortSignal): Promise<void> {
+  async stopSlice(path: string, signal: AbortSignal): Promise<void> {
+    const name = sliceName(path);
     try {
       await this.#job(`stop ${name}`, signal, 'StopUnit', 'ss', [name, 'replace']);
     } catch (err) {
@@ -116,7 +127,7 @@ export class Systemd {
   async #talk<T>(what: string, signal: AbortSignal, talk: (connection: DbusConnection) => Promise<T>): Promise<T> {
     try {
       return await withDeadline('systemd', timeoutMs, this.#clock, signal, async (s) => {
-        const connection = await this.#connect();
+        const connection = await this.#connect(s);
         const end = (): void => connection.close();
         s.addEventListener('abort', end, { once: true });
         try {
@@ -132,10 +143,10 @@ export class Systemd {
     }
   }
 
-  async #connect(): Promise<DbusConnection> {
+  async #connect(signal: AbortSignal): Promise<DbusConnection> {
     const { socket } = this.#places;
     try {
-      return await DbusConnection.open(socket);
+      return await DbusConnection.open(socket, signal);
     } catch (cause) {
       throw new UnavailableError(`nobody answers at ${socket} (${errnoOf(cause) ?? 'failed'})`, { cause });
     }

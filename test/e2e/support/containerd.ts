@@ -16,6 +16,8 @@ const podSubnet = '10.99.0.0/16';
 export interface ContainerdOptions {
   /** Pods that are started at once need addresses and time; the subnet's mask. */
   subnet?: string;
+  /** In a node with systemd as its init, which makes the control groups. */
+  hasSystemd?: boolean;
 }
 
 /** What stands in the way of a private containerd here, in words; empty when nothing does. */
@@ -53,10 +55,10 @@ export class PrivateContainerd {
     this.cgroupParent = `/gantry-t-${node.init.pid}`;
   }
 
-  static async open({ subnet = podSubnet }: ContainerdOptions = {}): Promise<PrivateContainerd> {
-    const containerd = new PrivateContainerd(await PrivateNode.open());
+  static async open({ subnet = podSubnet, hasSystemd = false }: ContainerdOptions = {}): Promise<PrivateContainerd> {
+    const containerd = new PrivateContainerd(await PrivateNode.open({ hasSystemd }));
     try {
-      await containerd.#writeConfig(subnet);
+      await containerd.#writeConfig(subnet, hasSystemd);
       await containerd.start();
       await containerd.#importImages();
     } catch (err) {
@@ -110,10 +112,11 @@ export class PrivateContainerd {
     await Promise.all(left.map((group) => removeGroup(group, cgroupTimeoutMs, systemClock, never)));
   }
 
-  async #writeConfig(subnet: string): Promise<void> {
+  async #writeConfig(subnet: string, hasSystemd: boolean): Promise<void> {
     const { directory } = this.node;
     const cniDir = join(directory, 'cni');
     await mkdir(cniDir);
+    await mkdir(join(directory, 'manifests'));
     const conflist = {
       cniVersion: '1.0.0',
       name: 'gantry-test',
@@ -152,6 +155,12 @@ disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapsho
 
 [${cri}.containerd]
   snapshotter = "overlayfs"
+
+[${cri}.containerd.runtimes.runc]
+  runtime_type = "io.containerd.runc.v2"
+
+[${cri}.containerd.runtimes.runc.options]
+  SystemdCgroup = ${hasSystemd}
 `;
     await writeFile(join(directory, 'containerd.toml'), config);
   }

@@ -54,7 +54,11 @@ async function resize(
       },
       cgroups: {
         update: (path, values) => Promise.resolve(void calls.push(`${path} ${JSON.stringify(values)}`)),
-        memory: () => Promise.resolve({ usageBytes, limitBytes: podLimitBytes, workingSetBytes: 0, rssBytes: 0 }),
+        children: () => Promise.resolve(['cri-containerd-b-id.scope', 'cri-containerd-a-id.scope']),
+        memory: (path) => {
+          expect(['/pod', '/pod/cri-containerd-a-id.scope']).toContain(path);
+          return Promise.resolve({ usageBytes, limitBytes: podLimitBytes, workingSetBytes: 0, rssBytes: 0 });
+        },
         cpuQuotaMicros: () => Promise.resolve(quota),
       },
       cgroupOf: () => '/pod',

@@ -1,5 +1,4 @@
 /** Gives a running pod other amounts: follows the steps of compute-resize-steps.ts, in the cgroup and in the runtime. */
-import type { Cgroups } from '../../../adapters/cgroups/cgroups.ts';
 import type { Cri } from '../../../adapters/cri/cri.ts';
 import type { LinuxContainerResources } from '../../../adapters/cri/generated/runtime/v1/LinuxContainerResources.ts';
 import { UnimplementedError } from '../../../base/errors.ts';
@@ -17,10 +16,11 @@ import {
   memoryDecreaseProblem,
   withMemoryOf,
 } from './compute-resize-steps.ts';
+import type { PodGroupTree } from './slice-groups.ts';
 
 interface ResizePodNeed {
   cri: Pick<Cri, 'updateContainerResources' | 'updatePodSandboxResources'>;
-  cgroups: Pick<Cgroups, 'update' | 'memory' | 'cpuQuotaMicros'>;
+  cgroups: Pick<PodGroupTree, 'update' | 'memory' | 'cpuQuotaMicros' | 'children'>;
   cgroupOf(pod: Pod): string;
   options: PodCgroupOptions & ResourceOptions;
   containerResources(pod: Pod, container: Container): LinuxContainerResources;
@@ -55,7 +55,7 @@ export async function resizePod(
           container: name,
           currentLimitBytes: memoryBytesOf(parseResources(old.limits)) || undefined,
           wantedLimitBytes: memoryBytesOf(parseResources(now.limits)),
-          usageBytes: (await cgroups.memory(`${path}/${id}`))?.usageBytes,
+          usageBytes: (await containerMemory(cgroups, path, id))?.usageBytes,
         })),
     )),
   ]);
@@ -87,8 +87,18 @@ export async function resizePod(
       isSandboxTold = true;
       await tellSandbox(cri, sandboxId, pod, options, signal);
     }
-    await cgroups.update(path, step.values);
+    await cgroups.update(path, step.values, signal);
   }
+}
+
+/** A container's group has its id in its name: `<id>`, `cri-containerd-<id>.scope` and the like. */
+async function containerMemory(
+  cgroups: Pick<PodGroupTree, 'memory' | 'children'>,
+  podPath: string,
+  id: string,
+): Promise<{ usageBytes: number } | undefined> {
+  const group = (await cgroups.children(podPath)).find((name) => name.includes(id));
+  return group === undefined ? undefined : cgroups.memory(`${podPath}/${group}`);
 }
 
 function withMemoryOfPod(before: Pod, pod: Pod): Pod {

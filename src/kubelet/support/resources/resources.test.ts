@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { CgroupValues } from '../../../adapters/cgroups/cgroups.ts';
 import { silentLogger } from '../../../base/logger.ts';
 import type { Pod } from '../../../objects/generated/core-v1.ts';
+import { cgroupfsNames, systemdNames } from './group-names.ts';
 import { PodCgroups } from './resources.ts';
 
 const signal = new AbortController().signal;
@@ -11,7 +12,7 @@ const burstable: Pod = {
 };
 const bestEffort: Pod = { metadata: { name: 'e', uid: 'e1' }, spec: { containers: [{ name: 'c', image: 'i' }] } };
 
-function world(cgroupRoot = '/') {
+function world(cgroupRoot = '/', names = cgroupfsNames) {
   const groups = new Map<string, CgroupValues>();
   const events: string[] = [];
   let failure: Error | undefined;
@@ -37,6 +38,7 @@ function world(cgroupRoot = '/') {
           .map((key) => key.slice(path.length + 1)),
     },
     cgroupRoot,
+    names,
     node: {
       capacity: {},
       allocatable: {},
@@ -75,9 +77,9 @@ describe('PodCgroups', () => {
     const { pods, groups } = world();
     await pods.ensure(burstable, signal);
     expect(await pods.isMissing(burstable)).toBe(false);
-    await pods.slowDown('b1');
+    await pods.slowDown('b1', signal);
     expect(groups.get('/kubepods/burstable/podb1')).toMatchObject({ cpuShares: 2 });
-    await pods.slowDown('e1');
+    await pods.slowDown('e1', signal);
     expect(await pods.isMissing(bestEffort)).toBe(true);
   });
 
@@ -86,7 +88,7 @@ describe('PodCgroups', () => {
     groups.set('/kubepods/burstable', { cpuShares: 500 });
     await pods.ensureTree(signal);
     expect(groups.get('/kubepods/burstable')).toMatchObject({ cpuShares: 500 });
-    await pods.updateQos([burstable, bestEffort]);
+    await pods.updateQos([burstable, bestEffort], signal);
     expect(groups.get('/kubepods/burstable')).toMatchObject({ cpuShares: 102 });
   });
 
@@ -131,9 +133,33 @@ describe('PodCgroups', () => {
 
   it('writes the weight of a class only when it changed', async () => {
     const { pods, failUpdate } = world();
-    await pods.updateQos([burstable]);
+    await pods.updateQos([burstable], signal);
     failUpdate(new Error('must not be called'));
-    await expect(pods.updateQos([burstable])).resolves.toBeUndefined();
-    await expect(pods.updateQos([])).rejects.toThrow('must not be called');
+    await expect(pods.updateQos([burstable], signal)).resolves.toBeUndefined();
+    await expect(pods.updateQos([], signal)).rejects.toThrow('must not be called');
+  });
+
+  it('names groups as systemd does, and reads them back', async () => {
+    const { pods, groups } = world('/lab/n-1', systemdNames);
+    const dashed: Pod = { ...burstable, metadata: { name: 'd', uid: '5f4d-2c1e' } };
+    await pods.ensureTree(signal);
+    await pods.ensure(dashed, signal);
+    await pods.ensure(bestEffort, signal);
+    const top = '/lab.slice/lab-n_1.slice/lab-n_1-kubepods.slice';
+    const inBurstable = `${top}/lab-n_1-kubepods-burstable.slice/lab-n_1-kubepods-burstable-pod5f4d_2c1e.slice`;
+    expect(pods.topPath).toBe(top);
+    expect(pods.parentFor(dashed)).toBe(inBurstable);
+    expect([...groups.keys()]).toContain(inBurstable);
+    expect((await pods.list()).toSorted()).toEqual(['5f4d-2c1e', 'e1']);
+    await pods.remove('5f4d-2c1e', signal);
+    expect(await pods.list()).toEqual(['e1']);
+  });
+
+  it('has no slice for a pod that none can be named after, and nothing to remove then', async () => {
+    const { pods } = world('/', systemdNames);
+    const odd: Pod = { ...burstable, metadata: { name: 'o', uid: 'a_b' } };
+    await expect(pods.ensure(odd, signal)).rejects.toThrow('Cannot name a slice after "poda_b"');
+    await pods.slowDown('a_b', signal);
+    await pods.remove('a_b', signal);
   });
 });

@@ -4,7 +4,6 @@
  * the kubelet changes nothing for running pods. Needs the cgroup adapter and the node's size; decides by the pure
  * files beside it.
  */
-import type { Cgroups } from '../../../adapters/cgroups/cgroups.ts';
 import { describeError } from '../../../base/errors.ts';
 import type { Logger } from '../../../base/logger.ts';
 import type { Pod } from '../../../objects/generated/core-v1.ts';
@@ -19,9 +18,13 @@ import {
   podUidOf,
   qosGroup,
 } from './compute-pod-cgroup.ts';
+import { type GroupNames, rootParts } from './group-names.ts';
+import type { PodGroupTree } from './slice-groups.ts';
 
 interface PodCgroupsNeed {
-  cgroups: Pick<Cgroups, 'create' | 'update' | 'exists' | 'isMissing' | 'remove' | 'children'>;
+  cgroups: Pick<PodGroupTree, 'create' | 'update' | 'exists' | 'isMissing' | 'remove' | 'children'>;
+  /** As the cgroup driver has it. */
+  names: GroupNames;
   /** An existing or future group under which everything lies; `/` for the top. */
   cgroupRoot: string;
   node: NodeResources;
@@ -40,10 +43,13 @@ const classes: readonly PodQos[] = ['Guaranteed', 'Burstable', 'BestEffort'];
 
 export class PodCgroups {
   readonly #need: PodCgroupsNeed;
+  readonly #root: readonly string[];
   #burstableShares: number | undefined;
 
+  /** @throws {ConfigError} when the root has no name under this driver */
   constructor(need: PodCgroupsNeed) {
     this.#need = need;
+    this.#root = rootParts(need.cgroupRoot, need.names);
   }
 
   /** Makes and limits the groups above the pods. Called at start, before any pod. */
@@ -52,17 +58,18 @@ export class PodCgroups {
     const { cgroups, node, machine, enforceNodeAllocatable, options, event, log } = this.#need;
     const isEnforced = enforceNodeAllocatable.includes('pods');
     const whole = { milliCpu: machine.cpuCount * 1000, memoryBytes: machine.memoryBytes };
-    await cgroups.create(this.#path(qosGroup('Guaranteed')), {});
+    await cgroups.create(this.#path(qosGroup('Guaranteed')), {}, signal);
     for (const qos of ['Burstable', 'BestEffort'] as const) {
       const path = this.#path(qosGroup(qos));
       // what runs already keeps its weight until the pods are known
       const isNew = !(await cgroups.exists(path));
-      await cgroups.create(path, isNew ? computeQosCgroup(qos, [], options.hugepageSizes) : {});
+      await cgroups.create(path, isNew ? computeQosCgroup(qos, [], options.hugepageSizes) : {}, signal);
     }
     try {
-      await cgroups.update(this.#path(qosGroup('Guaranteed')), computePodsCgroup(node, whole, isEnforced));
+      await cgroups.update(this.#path(qosGroup('Guaranteed')), computePodsCgroup(node, whole, isEnforced), signal);
       if (isEnforced) event('Normal', 'NodeAllocatableEnforced', 'Updated Node Allocatable limit across pods');
     } catch (err) {
+      signal.throwIfAborted();
       // pods in use may hold more memory than a limit lowered since: the node goes on without the new limit
       const limits = `${JSON.stringify(node.forPods)}: ${describeError(err)}`;
       event('Warning', 'FailedNodeAllocatableEnforcement', `Failed to update Node Allocatable Limits ${limits}`);
@@ -86,7 +93,7 @@ export class PodCgroups {
     const path = this.parentFor(pod);
     if (await cgroups.exists(path)) return;
     try {
-      await cgroups.create(path, computePodCgroup(pod, options));
+      await cgroups.create(path, computePodCgroup(pod, options), signal);
     } catch (cause) {
       // a group without its limits must not pass for a finished one at the next try
       await cgroups.remove(path, signal).catch((err: unknown) => log.warn({ err }, 'cannot take back a pod cgroup'));
@@ -102,21 +109,16 @@ export class PodCgroups {
   }
 
   /** What still runs in the pod's group gets the least CPU time; for a group that has to stay for a while. */
-  async slowDown(uid: string): Promise<void> {
+  async slowDown(uid: string, signal: AbortSignal): Promise<void> {
     const { cgroups } = this.#need;
-    for (const qos of classes) {
-      const path = this.#path([...qosGroup(qos), `pod${uid}`]);
-      if (await cgroups.exists(path)) await cgroups.update(path, { cpuShares: minimumShares });
+    for (const path of this.#everyPath(uid)) {
+      if (await cgroups.exists(path)) await cgroups.update(path, { cpuShares: minimumShares }, signal);
     }
   }
 
   /** Kills leftovers in the pod's group and removes it. A pod without a group is success. */
   async remove(uid: string, signal: AbortSignal): Promise<void> {
-    const { cgroups } = this.#need;
-    for (const qos of classes) {
-      const path = this.#path([...qosGroup(qos), `pod${uid}`]);
-      await cgroups.remove(path, signal);
-    }
+    for (const path of this.#everyPath(uid)) await this.#need.cgroups.remove(path, signal);
   }
 
   /** Uids of all pods that have a group. */
@@ -124,7 +126,7 @@ export class PodCgroups {
     const uids = new Set<string>();
     for (const qos of classes) {
       for (const name of await this.#need.cgroups.children(this.#path(qosGroup(qos)))) {
-        const uid = podUidOf(name);
+        const uid = podUidOf(this.#need.names.part(name));
         if (uid !== undefined) uids.add(uid);
       }
     }
@@ -132,15 +134,24 @@ export class PodCgroups {
   }
 
   /** Weighs the Burstable class by what its pods ask for. Writes only when that changed. */
-  async updateQos(activePods: readonly Pod[]): Promise<void> {
+  async updateQos(activePods: readonly Pod[], signal: AbortSignal): Promise<void> {
     const values = computeQosCgroup('Burstable', activePods, this.#need.options.hugepageSizes);
     if (values.cpuShares === this.#burstableShares) return;
-    await this.#need.cgroups.update(this.#path(qosGroup('Burstable')), { cpuShares: values.cpuShares });
+    await this.#need.cgroups.update(this.#path(qosGroup('Burstable')), { cpuShares: values.cpuShares }, signal);
     this.#burstableShares = values.cpuShares;
   }
 
   #path(parts: readonly string[]): string {
-    const { cgroupRoot } = this.#need;
-    return [cgroupRoot === '/' ? '' : cgroupRoot, ...parts].join('/');
+    return this.#need.names.path([...this.#root, ...parts]);
+  }
+
+  /** Where a group of this pod may be; nowhere when no group can have its name. */
+  #everyPath(uid: string): string[] {
+    try {
+      return classes.map((qos) => this.#path([...qosGroup(qos), `pod${uid}`]));
+    } catch (err) {
+      if (err instanceof RangeError) return [];
+      throw err;
+    }
   }
 }
