@@ -286,7 +286,11 @@ export async function runKubelet(
   const probes = new Probes({
     podStatus: (uid) => statuses.get(uid),
     execSync: (id, command, timeout, s) => cri.execSync(id, command, timeout, s),
-    onResult: ({ podUid }) => workers.mark(podUid), // loop: a probe's verdict gives the pod a turn
+    onResult: ({ podUid, kind }) => {
+      const state = workers.isBusy(podUid) ? workers.state(podUid) : undefined;
+      if (state !== undefined && kind !== 'liveness') sync.retell(state);
+      workers.mark(podUid); // loop: a probe's verdict gives the pod a turn
+    },
     event: (pod, fieldPath, { type, reason, message }) =>
       sink.record({ ...podTarget(pod), fieldPath }, type, reason, message),
     onAttempt: ({ pod, container, kind, spec }, outcome) =>

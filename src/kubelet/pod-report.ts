@@ -94,8 +94,8 @@ export class PodReport {
     const known = statuses.get(uid);
     if (known === undefined && isStaticPod(pod) && this.#need.mirrorOf(pod) === undefined) this.#blind.add(uid);
     const old = known ?? this.#toldBefore(pod);
-    const isOver = isTerminalPhase(old?.phase) || isTerminalPhase(pod.status?.phase);
-    const isLate = !isOver && deadlines.isPast(pod, old?.startTime);
+    const hasEnded = isTerminalPhase(old?.phase) || isTerminalPhase(pod.status?.phase);
+    const isLate = !hasEnded && deadlines.isPast(pod, old?.startTime);
     if (isLate) this.#need.events.pod(pod, 'Normal', deadlineExceeded.reason, deadlineExceeded.message);
     const staysDown = (container: PodContainer, exitCode: number): boolean => hasEndedForGood(pod, container, exitCode);
     if (!isEnding) resizes.settle(pod, observed);

@@ -126,6 +126,17 @@ export class PodSync implements PodTurns {
     this.#volumes.delete(uid);
   }
 
+  /**
+   * Tells what has become known of a pod while a turn of it is in progress, which may take long: a pull for one container
+   * or the end of the whole pod must not hide for minutes that another container is not ready any more.
+   */
+  retell({ pod, phase, kill, isRuntimeOnly }: PodState): void {
+    const uid = uidOf(pod);
+    if (isRuntimeOnly || !this.#hadTurn.has(uid) || (phase !== 'sync' && phase !== 'terminating')) return;
+    const isEnding = phase === 'terminating';
+    this.#report(pod, this.#need.observe.get(uid), isEnding, isEnding ? kill.overrideStatus : undefined);
+  }
+
   async sync(pod: Pod, interrupt: AbortSignal, signal: AbortSignal): Promise<TurnOutcome> {
     const { observe, events, probes } = this.#need;
     const uid = uidOf(pod);

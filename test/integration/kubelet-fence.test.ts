@@ -1,7 +1,7 @@
 /** What hangs for one pod costs that pod alone. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { nodes } from '../../src/client/resource-types.ts';
-import { type KubeletFixture, apiPod, nodeName, openFixture } from './kubelet-fixture.ts';
+import { nodes, pods } from '../../src/client/resource-types.ts';
+import { type KubeletFixture, apiPod, conditionOf, nodeName, openFixture, webContainer } from './kubelet-fixture.ts';
 
 let t: KubeletFixture;
 
@@ -89,6 +89,27 @@ describe('a call that hangs for one pod', () => {
     t.api.deletePod('stuck', 2);
     await t.untilGone('stuck');
     expect(t.cri.callsOf('CreateContainer')).toEqual([]);
+  });
+
+  it('a pull for a container that looks into a pod does not hide that the pod is not ready any more', async () => {
+    let isReady = 0;
+    t.cri.setExecScript(() => ({ exitCode: isReady }));
+    t.cri.images.publish('slow:1');
+    await t.start();
+    const readinessProbe = { exec: { command: ['ready'] }, periodSeconds: 2, failureThreshold: 1 };
+    t.api.addPod(apiPod('web', { containers: [webContainer({ readinessProbe })] }), nodeName);
+    const pod = await t.untilReady('web');
+    const hang = t.cri.hang('PullImage');
+    const ephemeralContainers = [{ name: 'debug', image: 'slow:1' }];
+    const metadata = { ...pod.metadata, generation: 2 };
+    await t.api.update(pods, { ...pod, metadata, spec: { ...pod.spec, ephemeralContainers } });
+    await hang.whenHung;
+    isReady = 1;
+    await t.until('it to be told', () => conditionOf(t.api.pod('web'), 'Ready') === 'False', 20_000);
+    isReady = 0;
+    await t.untilReady('web');
+    expect(hang.hanging).toBe(1);
+    hang.release();
   });
 
   it('a failed sandbox is told and tried again', async () => {

@@ -226,6 +226,36 @@ describe('a pod that is deleted', () => {
   });
 });
 
+describe('a pod that fails its readiness probe while it ends', () => {
+  it('is told not to be ready before it has ended', async () => {
+    let isReady = 0;
+    t.cri.setExecScript(async ([command]) => {
+      if (command === 'ready') return { exitCode: isReady };
+      isReady = 1; // the hook tells the server to take no more
+      await t.clock.sleep(20_000, new AbortController().signal);
+      return { exitCode: 0 };
+    });
+    const container = webContainer({
+      readinessProbe: { exec: { command: ['ready'] }, periodSeconds: 2, failureThreshold: 1 },
+      lifecycle: { preStop: { exec: { command: ['farewell'] } } },
+    });
+    const pod = t.api.addPod(apiPod('web', { containers: [container] }), nodeName);
+    await t.untilReady('web');
+    kubelet.gate.steps.length = 0;
+    t.api.podPatches.length = 0;
+    t.api.deletePod('web', 30);
+    await t.untilGone('web');
+    expect(actsOf('web', uidOf(pod)).filter((act) => act !== 'ExecSync ready' && !heldBack.test(act))).toEqual([
+      'ExecSync farewell',
+      'PATCH Running | web#0 running | PodReadyToStartContainers Initialized PodScheduled',
+      expect.stringMatching(/^StopContainer web (9|10)s$/),
+      'StopPodSandbox',
+      'PATCH Succeeded | web#0 Completed(0) | Initialized PodScheduled',
+      'DELETE pods',
+    ]);
+  });
+});
+
 describe('a pod that has to make room', () => {
   it('ends, is told to have failed in one write with its cause, and stays on the API', async () => {
     const cpu = await t.until('the node', () => t.api.find(nodes, undefined, nodeName)?.status?.allocatable?.['cpu']);
