@@ -415,6 +415,7 @@ export async function runKubelet(
     sandboxParts: (pod, s) => parts.sandboxParts(pod, s),
     containerParts: (pod, container, context, s) => parts.containerParts(pod, container, context, s),
     resizePod: carryOut,
+    told: (pod) => statuses.get(uidOf(pod)) ?? pod.status,
     onStarts: (pod, container) => resizes.starts(pod, container),
     onSandboxReady: (pod, sandbox) => {
       const uid = uidOf(pod);

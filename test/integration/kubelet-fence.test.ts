@@ -192,4 +192,19 @@ describe('a sandbox that is lost', () => {
     const changed = 'SandboxChanged: Pod sandbox changed, it will be killed and re-created.';
     await t.until('its event', () => t.api.eventsOf('web').includes(changed));
   });
+
+  it('counts one restart of each container, also of those whose turn comes later', async () => {
+    t.cri.behave({ image: 'init:1' }, { exits: { afterMs: 50, code: 0 } });
+    await t.start();
+    const init = (name: string) => ({ name, image: 'init:1' });
+    const side = { name: 'side', image: 'web:1', restartPolicy: 'Always' };
+    t.api.addPod(apiPod('web', { initContainers: [init('one'), side, init('two')] }), nodeName);
+    await t.untilReady('web');
+    for (const name of ['web', 'side']) t.cri.exitContainer({ pod: 'web', name }, 255);
+    t.cri.killSandbox('web');
+    const all = ['one', 'side', 'two', 'web'];
+    await t.until('it to be back', () => t.container('web', 'web')?.restartCount === 1);
+    await t.untilReady('web');
+    expect(all.map((name) => t.container('web', name)?.restartCount)).toEqual([1, 1, 1, 1]);
+  });
 });

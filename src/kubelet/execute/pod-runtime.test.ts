@@ -108,6 +108,7 @@ beforeEach(async () => {
       });
     },
     resizePod: () => say('resize-pod'),
+    told: (pod) => pod.status,
     onStarts: () => Promise.resolve(),
     onSandboxReady: (_, { id }) => calls.push(`ready ${id}`),
     pacer: { run: (_stage, work) => work() },

@@ -11,7 +11,7 @@ import type { Clock } from '../../base/clock.ts';
 import { describeError } from '../../base/errors.ts';
 import { rpcDetails, rpcText } from '../../base/grpc.ts';
 import type { Logger } from '../../base/logger.ts';
-import type { Container, Pod } from '../../objects/generated/core-v1.ts';
+import type { Container, Pod, PodStatus } from '../../objects/generated/core-v1.ts';
 import {
   type ContainerKind,
   type ObservedPod,
@@ -63,6 +63,8 @@ export interface PodRuntimeNeed {
   ): Promise<ContainerParts>;
   /** Gives the pod's cgroup and running containers the amounts that the pod was given. */
   resizePod(pod: Pod, observed: ObservedPod | undefined, signal: AbortSignal): Promise<void>;
+  /** What was told of the pod last. */
+  told(pod: Pod): PodStatus | undefined;
   /** A container is about to start with the amounts of its spec. */
   onStarts(pod: Pod, container: Container): Promise<void>;
   /** Told at once when a pod's sandbox is up, before images are pulled. */
@@ -426,7 +428,7 @@ class Turn {
     try {
       restartCount =
         latest === undefined
-          ? Math.max(await restartCountOnDisk(logDir), toldRestartCount(pod.status, name))
+          ? Math.max(await restartCountOnDisk(logDir), toldRestartCount(this.#need.told(pod), name))
           : restartCountOf(latest) + 1;
       await mkdir(logDir, { recursive: true, mode: 0o755 });
       const podIps = sandbox.ip === '' ? [] : [sandbox.ip, ...sandbox.additionalIps];
