@@ -144,6 +144,7 @@ export async function makeServer(parts: ServerParts): Promise<{ run(signal: Abor
         },
       },
     ],
+    onRequest: (labels) => counts.request({ ...labels }, clock),
     clock,
     log,
   });

@@ -78,6 +78,8 @@ it('counts what it did, and tells how things are', async () => {
   t.cri.exitContainer({ pod: 'good', name: 'web' }, 137);
   await t.until('the end to be told', () => t.container('good', 'web')?.restartCount === 1);
 
+  await scrape('/pods');
+  await scrape('/nothing-of-ours');
   const samples = await samplesOf('/metrics');
   expect(Object.fromEntries(samples)).toMatchObject({
     [`kubelet_node_name{node="${nodeName}"}`]: 1,
@@ -90,6 +92,10 @@ it('counts what it did, and tells how things are', async () => {
     'kubelet_active_pods{static=""}': 2,
     'kubelet_active_pods{static="true"}': 1,
     kubelet_mirror_pods: 1,
+    'kubelet_http_requests_total{method="GET",path="pods",server_type="readwrite",long_running="false"}': 1,
+    'kubelet_http_requests_total{method="GET",path="other",server_type="readwrite",long_running="false"}': 1,
+    'kubelet_http_inflight_requests{method="GET",path="pods",server_type="readwrite",long_running="false"}': 0,
+    'kubelet_http_inflight_requests{method="GET",path="metrics",server_type="readwrite",long_running="false"}': 1,
     'kubelet_working_pods{lifecycle="sync",config="desired",static=""}': 2,
     'kubelet_working_pods{lifecycle="sync",config="desired",static="true"}': 1,
     'kubelet_working_pods{lifecycle="terminated",config="orphan",static="true"}': 0,

@@ -5,6 +5,7 @@ import type { Logger } from '../../base/logger.ts';
 import type { UserInfo } from '../../objects/generated/authentication-v1.ts';
 import type { SubjectAccessReviewSpec } from '../../objects/generated/authorization-v1.ts';
 import type { Pod } from '../../objects/generated/core-v1.ts';
+import type { RequestLabels } from './request-labels.ts';
 
 /** Something that may be replaced while we run, e.g. by a file that changes. */
 export interface Changing<T> {
@@ -120,6 +121,8 @@ export interface ServeNeed {
   statusz(): Statusz;
   /** Beside `ping`, in this order: `log`, `syncloop`, `device-plugin`. */
   healthChecks: ReadonlyArray<{ name: string; check: HealthCheck }>;
+  /** Told of each request; what it returns is called when the request, or the stream that it became, has ended. */
+  onRequest?(labels: RequestLabels): () => void;
   clock: Clock;
   log: Logger;
 }

@@ -25,6 +25,7 @@ import { type Exchange, answerJson, answerText } from './exchange.ts';
 import { answerHealth } from './health-pages.ts';
 import { type Registered, type Route, matchRoute } from './match-route.ts';
 import { answerMetrics, answerPods, answerRunningPods, answerStatsSummary } from './pages.ts';
+import { requestLabels } from './request-labels.ts';
 import type { ServeNeed } from './serve-need.ts';
 import { answerStatusz } from './statusz-page.ts';
 import { StreamPages } from './stream-pages.ts';
@@ -161,6 +162,8 @@ export class KubeletServer {
     upgrade: Exchange['upgrade'],
     stopSignal: AbortSignal,
   ): Promise<void> {
+    const { method = '', url = '' } = request;
+    const ended = this.#need.onRequest?.(requestLabels(method, url, this.#registered.metricPaths));
     const gone = new AbortController();
     response.once('close', () => gone.abort());
     const signal = AbortSignal.any([stopSignal, gone.signal]);
@@ -175,6 +178,7 @@ export class KubeletServer {
     }
     // a page that gave up, since the client is gone or we stop, leaves nothing open
     if (signal.aborted && !response.writableEnded) request.socket.destroy();
+    ended?.();
     if (upgrade !== undefined) await this.#closeGently(upgrade.socket, stopSignal);
   }
 

@@ -113,6 +113,23 @@ describe('Counts', () => {
       ],
     },
     {
+      name: 'requests, and those that have not ended',
+      act: (counts) => {
+        let nowMs = 0;
+        const clock = { monotonicMs: () => nowMs };
+        const pods = { method: 'GET', path: 'pods', server_type: 'readwrite', long_running: 'false' };
+        const ended = counts.request(pods, clock);
+        counts.request(pods, clock);
+        nowMs = 250;
+        ended();
+      },
+      want: [
+        'kubelet_http_requests_total{method="GET",path="pods",server_type="readwrite",long_running="false"} 2',
+        'kubelet_http_inflight_requests{method="GET",path="pods",server_type="readwrite",long_running="false"} 1',
+        'kubelet_http_requests_duration_seconds_sum{method="GET",path="pods",server_type="readwrite",long_running="false"} 0.25',
+      ],
+    },
+    {
       name: 'turns, also those that fail, starts and listings',
       act: async (counts) => {
         let nowMs = 0;

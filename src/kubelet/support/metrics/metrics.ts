@@ -27,6 +27,9 @@ const containerTypes = {
 } as const;
 type ContainerKind = keyof typeof containerTypes;
 
+const requestLabelNames: Array<keyof RequestLabels> = ['method', 'path', 'server_type', 'long_running'];
+type RequestLabels = Record<'method' | 'path' | 'server_type' | 'long_running', string>;
+
 export interface ResizeWish {
   resource: 'cpu' | 'memory';
   requirement: 'requests' | 'limits';
@@ -88,11 +91,15 @@ export class Counts {
     'Time from a change of a pod’s status until the API has it',
     [0.01, 0.05, 0.1, 0.5, 1, 5, 10, 20, 30, 45, 60],
   );
-  readonly #relistAt = new Gauge({
-    name: 'kubelet_pleg_last_seen_seconds',
-    help: '[ALPHA] When the runtime was last listed',
-    registers: [this.registry],
-  });
+  readonly #relistAt = this.#gauge('pleg_last_seen_seconds', 'When the runtime was last listed');
+  readonly #requests = this.#counter('http_requests_total', 'Requests to the HTTPS door', requestLabelNames);
+  readonly #requestSeconds = this.#histogram(
+    'http_requests_duration_seconds',
+    'Time of requests, and of the streams that they became',
+    usualBuckets,
+    requestLabelNames,
+  );
+  readonly #requestsOpen = this.#gauge('http_inflight_requests', 'Requests that have not ended', requestLabelNames);
   readonly #rejections = this.#counter('admission_rejections_total', 'Pods that the node did not take', ['reason']);
   readonly #podStartSeconds = this.#histogram(
     'pod_start_duration_seconds',
@@ -259,6 +266,21 @@ export class Counts {
     this.#relistAt.set(nowMs / 1000);
     this.#relistSeconds.observe(durationMs / 1000);
     if (gapMs !== undefined) this.#relistGapSeconds.observe(gapMs / 1000);
+  }
+
+  /** @returns to be called when the request has ended, however it did */
+  request(labels: RequestLabels, clock: { monotonicMs(): number }): () => void {
+    const beganMs = clock.monotonicMs();
+    this.#requests.inc(labels);
+    this.#requestsOpen.inc(labels);
+    return () => {
+      this.#requestsOpen.dec(labels);
+      this.#requestSeconds.observe(labels, (clock.monotonicMs() - beganMs) / 1000);
+    };
+  }
+
+  #gauge<L extends string>(name: string, help: string, labelNames: L[] = []): Gauge<L> {
+    return new Gauge({ name: `kubelet_${name}`, help: `[ALPHA] ${help}`, labelNames, registers: [this.registry] });
   }
 
   #counter<L extends string>(name: string, help: string, labelNames: L[] = []): Counter<L> {
