@@ -149,72 +149,77 @@ function heapBytes(): number {
   return process.memoryUsage().heapUsed;
 }
 
-it(`runs or refuses ${count} hostile pods, and keeps nothing of them`, async () => {
-  const witness = api.add(plainPod('witness'));
-  await t.start({ api: client, log: log.logger });
-  await t.until('the witness', () => isReady(witness));
-  const before = await leftovers();
-  const answers = new Map<string, number>();
-  let heapAtFirst = 0;
-  const numbers = only === undefined ? Array.from({ length: count }, (_, i) => i) : [Number(only)];
-  for (let at = 0; at < numbers.length; at += batchSize) {
-    const subjects = numbers.slice(at, at + batchSize).map(deliver);
-    const canary = api.add(plainPod(`canary-${at}`));
-    await t
-      .until('the canary among them', () => isReady(canary), 300_000)
-      .catch((err: unknown) => {
-        throw new Error(`pods ${at}… block others (HOSTILE_SEED=${seed})`, { cause: err });
-      });
-    const open = new Set(subjects);
-    const answered = await t
-      .until(
-        'answers',
-        () => {
-          for (const subject of open) {
-            const answer = answerOf(subject, log.unusable);
-            if (answer === undefined) continue;
-            open.delete(subject);
-            answers.set(answer, (answers.get(answer) ?? 0) + 1);
-          }
-          return open.size === 0;
-        },
-        300_000,
-      )
-      .catch(() => false);
-    expect(answered ? [] : describe(open), `without an answer, HOSTILE_SEED=${seed}`).toEqual([]);
-    expect(isReady(witness)).toBe(true);
+it(
+  `runs or refuses ${count} hostile pods, and keeps nothing of them`,
+  async () => {
+    const witness = api.add(plainPod('witness'));
+    await t.start({ api: client, log: log.logger });
+    await t.until('the witness', () => isReady(witness));
+    const before = await leftovers();
+    const answers = new Map<string, number>();
+    let heapAtFirst = 0;
+    const numbers = only === undefined ? Array.from({ length: count }, (_, i) => i) : [Number(only)];
+    for (let at = 0; at < numbers.length; at += batchSize) {
+      const subjects = numbers.slice(at, at + batchSize).map(deliver);
+      const canary = api.add(plainPod(`canary-${at}`));
+      await t
+        .until('the canary among them', () => isReady(canary), 300_000)
+        .catch((err: unknown) => {
+          throw new Error(`pods ${at}… block others (HOSTILE_SEED=${seed})`, { cause: err });
+        });
+      const open = new Set(subjects);
+      const answered = await t
+        .until(
+          'answers',
+          () => {
+            for (const subject of open) {
+              const answer = answerOf(subject, log.unusable);
+              if (answer === undefined) continue;
+              open.delete(subject);
+              answers.set(answer, (answers.get(answer) ?? 0) + 1);
+            }
+            return open.size === 0;
+          },
+          300_000,
+        )
+        .catch(() => false);
+      expect(answered ? [] : describe(open), `without an answer, HOSTILE_SEED=${seed}`).toEqual([]);
+      expect(isReady(witness)).toBe(true);
 
-    for (const { wire, number } of subjects) {
-      // some end gracefully, some are simply gone
-      if (number % 3 === 0 || log.unusable.has(versionOf(wire))) api.remove(wire);
-      else api.setMetadata(wire, { deletionTimestamp: '2026-01-01T00:00:00Z', deletionGracePeriodSeconds: number % 2 });
+      for (const { wire, number } of subjects) {
+        // some end gracefully, some are simply gone
+        if (number % 3 === 0 || log.unusable.has(versionOf(wire))) api.remove(wire);
+        else
+          api.setMetadata(wire, { deletionTimestamp: '2026-01-01T00:00:00Z', deletionGracePeriodSeconds: number % 2 });
+      }
+      api.remove(canary);
+      const gone = await t
+        .until('their end', () => subjects.every(({ wire }) => !api.pods.has(wire)), 120_000)
+        .catch(() => false);
+      const stuck = new Set(subjects.filter(({ wire }) => api.pods.has(wire)));
+      expect(gone ? [] : describe(stuck), `not let go, HOSTILE_SEED=${seed}`).toEqual([]);
+      api.events.length = 0;
+      log.unusable.clear();
+      t.cri.clearCalls();
+      if (at === batchSize * 4) heapAtFirst = heapBytes();
     }
-    api.remove(canary);
-    const gone = await t
-      .until('their end', () => subjects.every(({ wire }) => !api.pods.has(wire)), 120_000)
-      .catch(() => false);
-    const stuck = new Set(subjects.filter(({ wire }) => api.pods.has(wire)));
-    expect(gone ? [] : describe(stuck), `not let go, HOSTILE_SEED=${seed}`).toEqual([]);
-    api.events.length = 0;
-    log.unusable.clear();
-    t.cri.clearCalls();
-    if (at === batchSize * 4) heapAtFirst = heapBytes();
-  }
-  let after: Record<string, number> = {};
-  for (let i = 0; i < 100 && JSON.stringify(after) !== JSON.stringify(before); i++) {
-    await t.clock.pass(5000);
-    after = await leftovers();
-  }
-  expect(after, `left behind, HOSTILE_SEED=${seed}`).toEqual(before);
-  expect(isReady(witness)).toBe(true);
-  expect(({} as Record<string, unknown>)['polluted']).toBeUndefined();
-  process.stdout.write(`hostile pods: ${JSON.stringify(Object.fromEntries(answers))}\n`);
-  if (heapAtFirst > 0) {
-    const perPod = (heapBytes() - heapAtFirst) / (count - 5 * batchSize);
-    process.stdout.write(`hostile pods: ${perPod.toFixed(0)} bytes of heap stay per pod\n`);
-    expect(perPod).toBeLessThan(400); // a forgotten pod has thousands
-  }
-}, 600_000);
+    let after: Record<string, number> = {};
+    for (let i = 0; i < 100 && JSON.stringify(after) !== JSON.stringify(before); i++) {
+      await t.clock.pass(5000);
+      after = await leftovers();
+    }
+    expect(after, `left behind, HOSTILE_SEED=${seed}`).toEqual(before);
+    expect(isReady(witness)).toBe(true);
+    expect(({} as Record<string, unknown>)['polluted']).toBeUndefined();
+    process.stdout.write(`hostile pods: ${JSON.stringify(Object.fromEntries(answers))}\n`);
+    if (heapAtFirst > 0) {
+      const perPod = (heapBytes() - heapAtFirst) / (count - 5 * batchSize);
+      process.stdout.write(`hostile pods: ${perPod.toFixed(0)} bytes of heap stay per pod\n`);
+      expect(perPod).toBeLessThan(400); // a forgotten pod has thousands
+    }
+  },
+  600_000 + count * 300,
+);
 
 const describe = (subjects: ReadonlySet<Subject>): string[] =>
   [...subjects].slice(0, 10).map(({ number, changes, wire }) => {
