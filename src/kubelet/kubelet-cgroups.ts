@@ -12,6 +12,8 @@ export interface CgroupDriver {
   name: DriverName;
   names: GroupNames;
   groups: PodGroupTree;
+  /** Groups of others, which are only limited. */
+  reserved: Pick<PodGroupTree, 'exists' | 'update'>;
 }
 
 /** @throws {ConfigError} when systemd is to make the groups, and does not run this machine; or when it does not answer */
@@ -21,8 +23,13 @@ export async function openCgroupDriver(
 ): Promise<CgroupDriver> {
   const { cgroups, cri } = machine;
   const name = await chooseDriver({ cri, clock, log }, config.cgroupDriver, signal);
-  if (name === 'cgroupfs') return { name, names: cgroupfsNames, groups: cgroups };
-  const systemd = new Systemd(cgroups.version, clock, machine.systemd);
+  if (name === 'cgroupfs') return { name, names: cgroupfsNames, groups: cgroups, reserved: cgroups };
+  const systemd = new Systemd(cgroups.version, clock, machine.systemdDir);
   await systemd.check(signal);
-  return { name, names: systemdNames, groups: new SliceGroups({ systemd, cgroups }) };
+  const groups = new SliceGroups({ systemd, cgroups });
+  const reserved: CgroupDriver['reserved'] = {
+    exists: (path) => cgroups.exists(path), // whoever has made it
+    update: (path, values, s) => groups.update(path, values, s),
+  };
+  return { name, names: systemdNames, groups, reserved };
 }

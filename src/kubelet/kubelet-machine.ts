@@ -5,7 +5,6 @@ import { Cri, type CriCallListener } from '../adapters/cri/cri.ts';
 import { Host, type HostFacts } from '../adapters/host/host.ts';
 import { Mounts } from '../adapters/mounts/mounts.ts';
 import { CommandError, runCommand } from '../adapters/processes/processes.ts';
-import type { SystemdPlaces } from '../adapters/systemd/systemd.ts';
 import type { Clock } from '../base/clock.ts';
 import { ConfigError, describeError } from '../base/errors.ts';
 import type { KubeletConfig } from './config.ts';
@@ -21,15 +20,16 @@ export interface MachinePlaces {
   mounts: Mounts;
   /** The host's `passwd` file, where a user `kubelet` may own ids for pods. */
   passwd: string;
-  systemd: Partial<SystemdPlaces>;
+  /** What systemd keeps while it runs, usually `/run/systemd`. */
+  systemd: string;
 }
 
 export interface Machine {
   host: Host;
   facts: HostFacts;
   cgroups: Cgroups;
-  /** Other places than where systemd usually is. */
-  systemd: Partial<SystemdPlaces>;
+  /** Undefined: where it usually is. */
+  systemdDir: string | undefined;
   /** As the resource formulas see it. */
   size: NodeMachine;
   resources: NodeResources;
@@ -58,7 +58,7 @@ export async function openMachine(
     host,
     facts,
     cgroups,
-    systemd: places.systemd ?? {},
+    systemdDir: places.systemd,
     size: {
       cgroupVersion: cgroups.version,
       memoryBytes: facts.memoryBytes,

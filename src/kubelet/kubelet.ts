@@ -600,7 +600,7 @@ export async function runKubelet(
   await userNamespaces.load(await volumes.orphans());
   await why.open();
   await podCgroups.ensureTree(signal);
-  await enforceReserved({ cgroups: driver.groups, names: driver.names, event: nodeEvent }, config, signal);
+  await enforceReserved({ cgroups: driver.reserved, names: driver.names, event: nodeEvent }, config, signal);
   await Promise.all(records.map((one) => one.load()));
   machine.size.hasSwapController = await machine.cgroups.hasSwapLimit(podCgroups.topPath);
   await host.setOwnOomScoreAdj(config.oomScoreAdj).catch((err: unknown) => {

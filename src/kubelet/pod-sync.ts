@@ -28,6 +28,7 @@ import {
   latestContainer,
   podContainers,
   podKey,
+  readySandbox,
   uidOf,
 } from './pod-model.ts';
 
@@ -262,10 +263,12 @@ export class PodSync implements PodTurns {
 
   /** What must be there before any container: objects, cgroup, directories, volumes. */
   async #prepare(pod: Pod, interrupt: AbortSignal): Promise<TurnOutcome | undefined> {
-    const { cgroups, objects, events, phases } = this.#need;
+    const { cgroups, objects, events, observe, phases } = this.#need;
     const uid = uidOf(pod);
     if (!isStaticPod(pod)) objects.register(pod);
-    if (this.#hasAllVolumes(pod)) return undefined;
+    const mountedBefore = this.#hasAllVolumes(pod) ? this.#volumes.get(uid) : undefined;
+    // a group that somebody has taken away since comes back with its limits, before a new sandbox is in it
+    if (mountedBefore !== undefined && readySandbox(observe.get(uid)) !== undefined) return undefined;
     // Neither needs the other: the pod waits only for the slower one.
     const [isGrouped, mounted] = await Promise.all([
       this.#orFailure(
@@ -277,7 +280,7 @@ export class PodSync implements PodTurns {
           return message;
         },
       ),
-      this.#mountVolumes(pod, interrupt),
+      mountedBefore === undefined ? this.#mountVolumes(pod, interrupt) : { value: mountedBefore },
     ]);
     if ('failure' in isGrouped) return isGrouped.failure;
     if ('failure' in mounted) return mounted.failure;

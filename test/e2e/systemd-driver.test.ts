@@ -194,6 +194,15 @@ describeAsRoot('the cgroup driver systemd', () => {
     expect(await limitsOf(slice)).toEqual({ weight: cpuWeightOf(204), quota: 0.2, memoryBytes: 96 * mi });
   }, 90_000);
 
+  it('makes a slice again that somebody has stopped', async () => {
+    const before = await awaitPod('some');
+    const slice = sliceOf(before, burstable);
+    await systemctl('stop', nameOf(slice));
+    await awaitPod('some', (pod) => isReady(pod) && containerOf(pod)?.containerID !== containerOf(before)?.containerID);
+    expect(await limitsOf(slice)).toEqual({ weight: cpuWeightOf(256), quota: Infinity, memoryBytes: Infinity });
+    expect(await unit(nameOf(slice), 'ActiveState')).toBe('active');
+  }, 90_000);
+
   it('runs static pods, and removes what it finds of pods that are gone', async () => {
     const manifest = join(containerd.node.directory, 'manifests', 'still.yaml');
     const orphan = 'kubepods-burstable-pod11111111_2222_3333_4444_555555555555.slice';

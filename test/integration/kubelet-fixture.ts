@@ -35,6 +35,8 @@ class NoMounts extends Mounts {
 }
 
 export interface TestKubelet {
+  /** Settles when it has ended; rejects when it could not run. */
+  done: Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -85,6 +87,7 @@ export class KubeletFixture {
           cgroups: join(this.directory, 'cgroup'),
           containerLogs: join(this.directory, 'container-logs'),
           mounts: new NoMounts(),
+          systemd: join(this.directory, 'systemd'),
         },
         clock: this.clock,
         log,
@@ -92,6 +95,7 @@ export class KubeletFixture {
       stop.signal,
     );
     const kubelet = {
+      done,
       stop: async () => {
         this.#running.delete(kubelet);
         stop.abort();

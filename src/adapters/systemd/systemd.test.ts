@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { type Server, type Socket, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -221,7 +221,7 @@ describe('Systemd', () => {
     });
     const path = join(folder, 'private');
     await new Promise<void>((resolve) => server?.listen(path, resolve));
-    return { systemd: new Systemd(2, clock, { socket: path, running: folder }), calls };
+    return { systemd: new Systemd(2, clock, folder), calls };
   }
 
   it('starts a slice and waits for its own job, however the bytes come', async () => {
@@ -289,10 +289,22 @@ describe('Systemd', () => {
     await stopped;
   });
 
+  it('tells a slice that was made or limited from one that systemd has started by itself', async () => {
+    const systemd = new Systemd(2, clock, folder);
+    expect(await systemd.isOwned('/a.slice')).toBe(false);
+    await mkdir(join(folder, 'transient'));
+    await writeFile(join(folder, 'transient', 'a.slice'), '');
+    await mkdir(join(folder, 'system.control', 'a-b.slice.d'), { recursive: true });
+    expect(await systemd.isOwned('/a.slice')).toBe(true);
+    expect(await systemd.isOwned('/a.slice/a-b.slice')).toBe(true);
+    expect(await systemd.isOwned('/a.slice/a-c.slice')).toBe(false);
+  });
+
   it('says what is missing', async () => {
-    const nobody = new Systemd(2, clock, { socket: join(folder, 'private'), running: folder });
+    const nobody = new Systemd(2, clock, folder);
+    await mkdir(join(folder, 'system'));
     await expect(nobody.check(never)).rejects.toSatisfy(isUnavailable);
-    const elsewhere = new Systemd(2, clock, { running: join(folder, 'system') });
+    const elsewhere = new Systemd(2, clock, join(folder, 'elsewhere'));
     await expect(elsewhere.check(never)).rejects.toThrow(ConfigError);
     await expect(elsewhere.check(never)).rejects.toThrow(/set cgroupDriver: cgroupfs/);
   });

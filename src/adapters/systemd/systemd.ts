@@ -4,6 +4,7 @@
  * of every unit. A systemd that does not answer is given up after a deadline.
  */
 import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { Clock } from '../../base/clock.ts';
 import { withDeadline } from '../../base/deadline.ts';
 import { ConfigError, UnavailableError, errnoOf } from '../../base/errors.ts';
@@ -14,14 +15,7 @@ import { type SliceLimits, limitProperties, newSliceProperties, sliceName } from
 
 export type { SliceLimits } from './slice-properties.ts';
 
-export interface SystemdPlaces {
-  /** Where systemd listens for root. */
-  socket: string;
-  /** There only while systemd is the machine's init. */
-  running: string;
-}
-
-const defaultPlaces: SystemdPlaces = { socket: '/run/systemd/private', running: '/run/systemd/system' };
+const defaultRunDir = '/run/systemd';
 /** For a call with the job that it starts. */
 const timeoutMs = 30_000;
 const manager = {
@@ -36,22 +30,19 @@ export class Systemd {
   /** Properties have other names under each. */
   readonly #cgroupVersion: 1 | 2;
   readonly #clock: Clock;
-  readonly #places: SystemdPlaces;
+  readonly #runDir: string;
 
-  constructor(cgroupVersion: 1 | 2, clock: Clock, places: Partial<SystemdPlaces> = {}) {
+  /** @param runDir where systemd keeps what it has while it runs */
+  constructor(cgroupVersion: 1 | 2, clock: Clock, runDir = defaultRunDir) {
     this.#cgroupVersion = cgroupVersion;
     this.#clock = clock;
-    this.#places = { ...defaultPlaces, ...places };
+    this.#runDir = runDir;
   }
 
   /** @throws {ConfigError} when this machine is not run by systemd; another error when systemd does not answer */
   async check(signal: AbortSignal): Promise<void> {
-    const { running } = this.#places;
-    const isThere = await stat(running).then(
-      (found) => found.isDirectory(),
-      () => false, // not there is the answer
-    );
-    if (!isThere) {
+    const running = join(this.#runDir, 'system'); // there only while systemd is the machine's init
+    if (!(await isThere(running))) {
       throw new ConfigError('Cannot use the cgroup driver systemd', [
         `systemd does not run this machine (no directory ${running}): set cgroupDriver: cgroupfs, here and in the container runtime (containerd: SystemdCgroup = false)`,
       ]);
@@ -87,6 +78,16 @@ export class Systemd {
     await this.#talk(`limit ${name}`, signal, (connection) =>
       call(connection, 'SetUnitProperties', 'sba(sv)', [name, true, properties]),
     );
+  }
+
+  /**
+   * Whether somebody has made the slice or limited it. One that systemd has started by itself, for a unit in it, is
+   * neither: so comes back what was stopped.
+   */
+  async isOwned(path: string): Promise<boolean> {
+    const name = sliceName(path);
+    const places = [join('transient', name), join('system.control', `${name}.d`)];
+    return (await Promise.all(places.map((place) => isThere(join(this.#runDir, place))))).some(Boolean);
   }
 
   /** Stops the slice and all units in it. None with this name is success. */
@@ -144,7 +145,7 @@ export class Systemd {
   }
 
   async #connect(signal: AbortSignal): Promise<DbusConnection> {
-    const { socket } = this.#places;
+    const socket = join(this.#runDir, 'private'); // where it listens for root
     try {
       return await DbusConnection.open(socket, signal);
     } catch (cause) {
@@ -159,6 +160,12 @@ const call = (
   signature: string,
   body: readonly DbusValue[],
 ): Promise<DbusValue[]> => connection.call({ ...manager, member, signature, body });
+
+const isThere = (path: string): Promise<boolean> =>
+  stat(path).then(
+    () => true,
+    () => false, // not there is the answer
+  );
 
 function hasKind(error: unknown, kind: string): boolean {
   for (let e = error; e instanceof Error; e = e.cause) if (e instanceof DbusError) return e.kind === kind;

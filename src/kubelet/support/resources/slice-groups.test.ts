@@ -5,7 +5,7 @@ const signal = new AbortController().signal;
 const path = '/kubepods.slice/kubepods-podx.slice';
 
 /** What is asked of whom, in order. */
-function world({ isNew = true, isThere = true, stopFailure = undefined as Error | undefined } = {}) {
+function world({ isNew = true, isThere = true, isOwned = true, stopFailure = undefined as Error | undefined } = {}) {
   const done: string[] = [];
   const note = (what: string) => (group: string, values?: unknown) => {
     expect(group).toBe(path);
@@ -18,6 +18,7 @@ function world({ isNew = true, isThere = true, stopFailure = undefined as Error 
         await note('systemd starts')(group, values);
         return isNew;
       },
+      isOwned: () => Promise.resolve(isOwned),
       limitSlice: note('systemd limits'),
       stopSlice: async (group) => {
         await note('systemd stops')(group);
@@ -77,6 +78,13 @@ describe('SliceGroups', () => {
     expect(done).toEqual([]);
     expect(await groups.exists(path)).toBe(false);
     expect(await groups.isMissing(path)).toBe(true);
+  });
+
+  it('does not take a slice that systemd has started by itself for one that is limited', async () => {
+    expect(await world().groups.exists(path)).toBe(true);
+    const { groups } = world({ isOwned: false });
+    expect(await groups.exists(path)).toBe(false);
+    expect(await groups.isMissing(path)).toBe(false); // what runs in it need not end
   });
 
   it('reads groups as they are', async () => {

@@ -16,7 +16,7 @@ export interface PodGroupTree extends Pick<
 }
 
 interface SliceGroupsNeed {
-  systemd: Pick<Systemd, 'startSlice' | 'limitSlice' | 'stopSlice'>;
+  systemd: Pick<Systemd, 'startSlice' | 'limitSlice' | 'stopSlice' | 'isOwned'>;
   cgroups: Omit<PodGroupTree, 'create'> & Pick<Cgroups, 'adopt' | 'isAnywhere' | 'empty'>;
 }
 
@@ -32,6 +32,12 @@ export class SliceGroups implements PodGroupTree {
     const isNew = await systemd.startSlice(path, values, signal);
     if (!isNew) await systemd.limitSlice(path, values, signal);
     await cgroups.adopt(path, values);
+  }
+
+  /** A slice that was stopped comes back without limits with the next container in it: it is made anew then. */
+  async exists(path: string): Promise<boolean> {
+    const { systemd, cgroups } = this.#need;
+    return (await cgroups.exists(path)) && systemd.isOwned(path);
   }
 
   /** systemd first: what it writes is less exact. */
@@ -51,7 +57,6 @@ export class SliceGroups implements PodGroupTree {
     await cgroups.remove(path, signal);
   }
 
-  exists = (path: string): Promise<boolean> => this.#need.cgroups.exists(path);
   isMissing = (path: string): Promise<boolean> => this.#need.cgroups.isMissing(path);
   children = (path: string): Promise<string[]> => this.#need.cgroups.children(path);
   memory: PodGroupTree['memory'] = (path) => this.#need.cgroups.memory(path);
