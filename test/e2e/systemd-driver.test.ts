@@ -1,6 +1,7 @@
 /** The cgroup driver systemd, with a real systemd as process 1 of a node: slices and values, and that they stay or go. */
 import { readFile, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { findGroup, readCgroupMounts } from '../../src/adapters/cgroup-trees/cgroup-trees.ts';
 import { cpuWeightOf } from '../../src/base/cpu-weight.ts';
@@ -16,6 +17,7 @@ import type { NodeProcess } from './support/private-node.ts';
 import { systemdGroup } from './support/systemd-init.ts';
 
 const mi = 1024 ** 2;
+const sliceProcess = fileURLToPath(new URL('support/slice-process.ts', import.meta.url));
 const burstable = '/kubepods.slice/kubepods-burstable.slice';
 const bestEffort = '/kubepods.slice/kubepods-besteffort.slice';
 const staticUid = '0123456789abcdef0123456789abcdef';
@@ -193,6 +195,36 @@ describeAsRoot('the cgroup driver systemd', () => {
     await systemctl('daemon-reload');
     expect(await limitsOf(slice)).toEqual({ weight: cpuWeightOf(204), quota: 0.2, memoryBytes: 96 * mi });
   }, 90_000);
+
+  it('knows the limits of either version of control groups by their names', async () => {
+    const [name, path] = ['gantrytry.slice', '/gantrytry.slice'];
+    const limits = {
+      cpuShares: 1024,
+      cpuQuotaMicros: 12_500,
+      cpuPeriodMicros: 50_000,
+      memoryLimitBytes: mi,
+      pidsMax: 9,
+    };
+    const slice = (version: string, what: string, wanted: object = {}): Promise<string> =>
+      run(process.execPath, sliceProcess, version, what, path, JSON.stringify(wanted));
+    for (const version of ['1', '2']) {
+      expect(await slice(version, 'start', { memoryLimitBytes: -1 })).toBe('true\nowned true');
+      expect(await slice(version, 'start', limits)).toBe('false\nowned true');
+      await slice(version, 'limit', limits);
+      const named = version === '1' ? ['CPUShares=1024', `MemoryLimit=${mi}`] : ['CPUWeight=39', `MemoryMax=${mi}`];
+      const shown = (await systemctl('show', name)).split('\n');
+      expect(shown).toEqual(
+        expect.arrayContaining([
+          ...named,
+          'CPUQuotaPerSecUSec=250ms',
+          'CPUQuotaPeriodUSec=50ms',
+          'TasksMax=9',
+          'DefaultDependencies=no',
+        ]),
+      );
+      expect(await slice(version, 'stop')).toBe('owned false');
+    }
+  }, 60_000);
 
   it('makes a slice again that somebody has stopped', async () => {
     const before = await awaitPod('some');
