@@ -3,11 +3,12 @@
  * empties and removes groups; decides no value. Paths are those of the kernel (`/kubepods/podX`), never host paths.
  * Groups are plain folders; those that systemd makes are finished here. Every failed write says which file and which value.
  */
-import { access, mkdir, readFile, readdir, rm, rmdir, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, rm, rmdir } from 'node:fs/promises';
 import { join, posix } from 'node:path';
 import type { Clock } from '../../base/clock.ts';
-import { ConflictError } from '../../base/errors.ts';
+import { ConflictError, errnoOf } from '../../base/errors.ts';
 import { type CgroupValues, v1Writes, v2Writes } from './compute-writes.ts';
+import { collectPids, isThere, kill, read, removeEmpty, subfolders, write } from './group-files.ts';
 
 export type { CgroupValues } from './compute-writes.ts';
 
@@ -210,7 +211,7 @@ export class Cgroups {
     try {
       await mkdir(folder);
     } catch (cause) {
-      const code = codeOf(cause);
+      const code = errnoOf(cause);
       if (code === 'EEXIST') return true;
       if (code === 'ENOENT') return false;
       throw new Error(`Cannot make cgroup "${folder}"`, { cause });
@@ -232,7 +233,7 @@ export class Cgroups {
         await rmdir(folder);
         return;
       } catch (cause) {
-        const code = codeOf(cause);
+        const code = errnoOf(cause);
         if (code === 'ENOENT') return;
         // control files vanish with their group; only a plain folder in the place of a cgroup file system keeps them
         if (code === 'ENOTEMPTY') return await rm(folder, { recursive: true, force: true });
@@ -301,75 +302,4 @@ function assertPath(path: string): void {
 function assertInner(path: string): void {
   assertPath(path);
   if (path === '/') throw new RangeError('Cannot remove cgroup "/": it is the root');
-}
-
-async function write(file: string, data: string): Promise<void> {
-  try {
-    await writeFile(file, data);
-  } catch (cause) {
-    throw new Error(`Cannot write "${data}" to "${file}": ${codeOf(cause) ?? 'failed'}`, { cause });
-  }
-}
-
-/** The trimmed text; undefined when the file (or its group) isn't there, or went away while reading. */
-async function read(file: string): Promise<string | undefined> {
-  try {
-    return (await readFile(file, 'utf8')).trim();
-  } catch (cause) {
-    const code = codeOf(cause);
-    if (code === 'ENOENT' || code === 'ENODEV') return undefined;
-    throw new Error(`Cannot read "${file}": ${code ?? 'failed'}`, { cause });
-  }
-}
-
-async function subfolders(folder: string): Promise<string[]> {
-  try {
-    const entries = await readdir(folder, { withFileTypes: true });
-    return entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
-  } catch (cause) {
-    if (codeOf(cause) === 'ENOENT') return [];
-    throw new Error(`Cannot list cgroup "${folder}"`, { cause });
-  }
-}
-
-async function collectPids(folder: string, pids: Set<number>): Promise<void> {
-  for (const line of ((await read(join(folder, 'cgroup.procs'))) ?? '').split('\n')) {
-    const pid = Number(line);
-    if (pid > 0) pids.add(pid); // 0 stands for a process of another pid namespace
-  }
-  for (const name of await subfolders(folder)) await collectPids(join(folder, name), pids);
-}
-
-function kill(pid: number): void {
-  try {
-    process.kill(pid, 'SIGKILL');
-  } catch {
-    // it ended by itself meanwhile, or is not ours to end: then removing the group says so
-  }
-}
-
-/** False when something is in it. */
-async function removeEmpty(folder: string): Promise<boolean> {
-  try {
-    await rmdir(folder);
-    return true;
-  } catch (cause) {
-    const code = codeOf(cause);
-    if (code === 'ENOENT') return true;
-    if (code === 'EBUSY' || code === 'ENOTEMPTY') return false;
-    throw new Error(`Cannot remove cgroup "${folder}"`, { cause });
-  }
-}
-
-async function isThere(path: string): Promise<boolean> {
-  try {
-    await access(path);
-    return true;
-  } catch {
-    return false; // not there, or not for us: the caller's next step names the file
-  }
-}
-
-function codeOf(error: unknown): string | undefined {
-  return error instanceof Error && 'code' in error ? String(error.code) : undefined;
 }
