@@ -226,13 +226,18 @@ describeAsRoot('the cgroup driver systemd', () => {
     }
   }, 60_000);
 
-  it('makes a slice again that somebody has stopped', async () => {
-    const before = await awaitPod('some');
-    const slice = sliceOf(before, burstable);
-    await systemctl('stop', nameOf(slice));
-    await awaitPod('some', (pod) => isReady(pod) && containerOf(pod)?.containerID !== containerOf(before)?.containerID);
+  it('makes slices again that somebody has stopped, with those above', async () => {
+    const [some, any] = [await awaitPod('some'), await awaitPod('any')];
+    const again = (before: Pod) => (pod: Pod) =>
+      isReady(pod) && containerOf(pod)?.containerID !== containerOf(before)?.containerID;
+    const [slice, other] = [sliceOf(some, burstable), sliceOf(any, bestEffort)];
+    await systemctl('stop', nameOf(slice), nameOf(bestEffort));
+    await awaitPod('some', again(some));
+    await awaitPod('any', again(any));
     expect(await limitsOf(slice)).toEqual({ weight: cpuWeightOf(256), quota: Infinity, memoryBytes: Infinity });
-    expect(await unit(nameOf(slice), 'ActiveState')).toBe('active');
+    expect(await limitsOf(bestEffort)).toMatchObject({ weight: cpuWeightOf(2) });
+    expect(await limitsOf(other)).toMatchObject({ weight: cpuWeightOf(2) });
+    for (const path of [slice, bestEffort, other]) expect(await unit(nameOf(path), 'ActiveState')).toBe('active');
   }, 90_000);
 
   it('runs static pods, and removes what it finds of pods that are gone', async () => {

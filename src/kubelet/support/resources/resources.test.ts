@@ -17,6 +17,7 @@ function world(cgroupRoot = '/', names = cgroupfsNames) {
   const events: string[] = [];
   let failure: Error | undefined;
   let updateFailure: Error | undefined;
+  let held: Promise<void> | undefined;
   const pods = new PodCgroups({
     cgroups: {
       exists: (path) => Promise.resolve(groups.has(path)),
@@ -26,6 +27,9 @@ function world(cgroupRoot = '/', names = cgroupfsNames) {
         if (failure !== undefined) throw failure;
       },
       update: async (path, values) => {
+        const wait = held;
+        held = undefined; // only the first
+        await wait;
         if (updateFailure !== undefined) throw updateFailure;
         groups.set(path, { ...groups.get(path), ...values });
       },
@@ -56,6 +60,12 @@ function world(cgroupRoot = '/', names = cgroupfsNames) {
     events,
     failCreate: (err: Error) => (failure = err),
     failUpdate: (err: Error) => (updateFailure = err),
+    /** The next update takes until the returned function has been called, and a little longer. */
+    holdUpdate: () => {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      held = promise.then(() => new Promise((done) => setImmediate(done)));
+      return resolve;
+    },
   };
 }
 
@@ -161,5 +171,30 @@ describe('PodCgroups', () => {
     await expect(pods.ensure(odd, signal)).rejects.toThrow('Cannot name a slice after "poda_b"');
     await pods.slowDown('a_b', signal);
     await pods.remove('a_b', signal);
+  });
+
+  it('makes the groups above a new pod again when somebody has taken them away', async () => {
+    const { pods, groups, events } = world();
+    await pods.ensureTree(signal);
+    await pods.ensure(burstable, signal);
+    await pods.updateQos([burstable], signal);
+    groups.clear();
+    await pods.ensure(burstable, signal);
+    await pods.updateQos([burstable], signal);
+    expect(groups.get('/kubepods')).toMatchObject({ memoryLimitBytes: 4096 });
+    expect(groups.get('/kubepods/burstable')).toMatchObject({ cpuShares: 102 });
+    expect(groups.get('/kubepods/burstable/podb1')).toMatchObject({ cpuShares: 102 });
+    await pods.ensure(bestEffort, signal); // all is there
+    expect(events).toHaveLength(2);
+  });
+
+  it('weighs the classes in the order in which it was asked to, however long a write takes', async () => {
+    const { pods, groups, holdUpdate } = world();
+    await pods.ensureTree(signal);
+    const release = holdUpdate();
+    const [early, late] = [pods.updateQos([], signal), pods.updateQos([burstable], signal)];
+    release();
+    await Promise.all([early, late]);
+    expect(groups.get('/kubepods/burstable')).toMatchObject({ cpuShares: 102 });
   });
 });

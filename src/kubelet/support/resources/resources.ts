@@ -7,7 +7,7 @@
 import { describeError } from '../../../base/errors.ts';
 import type { Logger } from '../../../base/logger.ts';
 import type { Pod } from '../../../objects/generated/core-v1.ts';
-import type { PodQos } from '../../../objects/qos.ts';
+import { type PodQos, podQos } from '../../../objects/qos.ts';
 import type { NodeResources } from './compute-node-resources.ts';
 import {
   type PodCgroupOptions,
@@ -45,6 +45,8 @@ export class PodCgroups {
   readonly #need: PodCgroupsNeed;
   readonly #root: readonly string[];
   #burstableShares: number | undefined;
+  /** What is written into the groups above the pods is written in the order in which it was asked for. */
+  #writing: Promise<void> = Promise.resolve();
 
   /** @throws {ConfigError} when the root has no name under this driver */
   constructor(need: PodCgroupsNeed) {
@@ -52,9 +54,14 @@ export class PodCgroups {
     this.#root = rootParts(need.cgroupRoot, need.names);
   }
 
-  /** Makes and limits the groups above the pods. Called at start, before any pod. */
-  async ensureTree(signal: AbortSignal): Promise<void> {
+  /** Makes and limits the groups above the pods: at the start, before any pod, and when they are gone. */
+  ensureTree(signal: AbortSignal): Promise<void> {
+    return this.#inOrder(() => this.#makeTree(signal));
+  }
+
+  async #makeTree(signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
+    this.#burstableShares = undefined;
     const { cgroups, node, machine, enforceNodeAllocatable, options, event, log } = this.#need;
     const isEnforced = enforceNodeAllocatable.includes('pods');
     const whole = { milliCpu: machine.cpuCount * 1000, memoryBytes: machine.memoryBytes };
@@ -93,6 +100,9 @@ export class PodCgroups {
     const path = this.parentFor(pod);
     if (await cgroups.exists(path)) return;
     try {
+      const above = [qosGroup('Guaranteed'), qosGroup(podQos(pod))].map((parts) => cgroups.exists(this.#path(parts)));
+      // somebody may have stopped or removed what all pods are held by: it comes back with its limits, too
+      if (!(await Promise.all(above)).every(Boolean)) await this.ensureTree(signal);
       await cgroups.create(path, computePodCgroup(pod, options), signal);
     } catch (cause) {
       // a group without its limits must not pass for a finished one at the next try
@@ -134,11 +144,19 @@ export class PodCgroups {
   }
 
   /** Weighs the Burstable class by what its pods ask for. Writes only when that changed. */
-  async updateQos(activePods: readonly Pod[], signal: AbortSignal): Promise<void> {
+  updateQos(activePods: readonly Pod[], signal: AbortSignal): Promise<void> {
     const values = computeQosCgroup('Burstable', activePods, this.#need.options.hugepageSizes);
-    if (values.cpuShares === this.#burstableShares) return;
-    await this.#need.cgroups.update(this.#path(qosGroup('Burstable')), { cpuShares: values.cpuShares }, signal);
-    this.#burstableShares = values.cpuShares;
+    return this.#inOrder(async () => {
+      if (values.cpuShares === this.#burstableShares) return;
+      await this.#need.cgroups.update(this.#path(qosGroup('Burstable')), { cpuShares: values.cpuShares }, signal);
+      this.#burstableShares = values.cpuShares;
+    });
+  }
+
+  #inOrder(work: () => Promise<void>): Promise<void> {
+    const mine = this.#writing.then(work);
+    this.#writing = mine.catch(() => {}); // whoever asked for it is told
+    return mine;
   }
 
   #path(parts: readonly string[]): string {
