@@ -71,11 +71,11 @@ describe('removeContainerLogs', () => {
 
 describe('log directories', () => {
   it('are found and taken by pod; what is not a pod’s stays', async () => {
-    for (const name of ['ns_web_gone', 'ns_web_here', 'other', 'ns_web_', 'a_b_c_gone'])
+    for (const name of ['ns_web_gone', 'ns_web_here', 'other', 'ns_web_', 'two_parts', 'ns_web_UP_case'])
       await mkdir(join(root, name, 'c'), { recursive: true });
-    expect((await uidsWithLogs(root)).toSorted()).toEqual(['gone', 'here']);
-    await removeLogDirectories(root, 'gone');
-    expect((await readdir(root)).toSorted()).toEqual(['a_b_c_gone', 'ns_web_', 'ns_web_here', 'other']);
+    expect((await uidsWithLogs(root)).toSorted()).toEqual(['UP_case', 'gone', 'here']);
+    for (const uid of ['gone', 'case', 'UP_case']) await removeLogDirectories(root, uid);
+    expect((await readdir(root)).toSorted()).toEqual(['ns_web_', 'ns_web_here', 'other', 'two_parts']);
     expect(await uidsWithLogs(join(root, 'missing'))).toEqual([]);
     await removeLogDirectories(join(root, 'missing'), 'gone');
   });

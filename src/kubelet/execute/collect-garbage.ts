@@ -78,11 +78,8 @@ export async function removeLogDirectories(podLogsDir: string, uid: string): Pro
   }
 }
 
-/** Undefined for what is no pod's. */
-function logsOwner(directory: string): string | undefined {
-  const parts = directory.split('_');
-  return parts.length === 3 && parts[2] !== '' ? parts[2] : undefined;
-}
+/** Undefined for what is no pod's. Namespaces and names have no `_`; uids may. */
+const logsOwner = (directory: string): string | undefined => /^[^_]+_[^_]+_(.+)$/.exec(directory)?.[1];
 
 /**
  * Removes links in `/var/log/containers` whose log is gone, unless the container still runs: its log may just be
