@@ -26,7 +26,9 @@ import type { List } from './support/pods.ts';
 import { type ProbedRequest, probePorts } from './support/probe-ports.ts';
 
 const serverFile = fileURLToPath(new URL('support/probe-server-process.ts', import.meta.url));
-const every: Probe = { periodSeconds: 1, failureThreshold: 1 };
+/** Patient: a machine that does much else must not fail what is well. */
+const every: Probe = { periodSeconds: 1, failureThreshold: 1, timeoutSeconds: 10 };
+const hasty: Probe = { timeoutSeconds: 1 };
 const exec = (script: string, more: Probe = {}): Probe => ({
   ...every,
   exec: { command: ['sh', '-c', script] },
@@ -133,13 +135,13 @@ describeAsRoot('probes', () => {
       { name: 'command', probe: exec('echo out; echo err >&2; exit 3'), says: 'failed: out\nerr\n' },
       {
         name: 'command-slow',
-        probe: exec('sleep 30'),
+        probe: exec('sleep 30', hasty),
         says: 'failed: command timed out: "sh -c sleep 30" timed out after 1s',
       },
       { name: 'status', probe: http('/503'), says: 'failed: HTTP probe failed with statuscode: 503' },
       {
         name: 'http-slow',
-        probe: http('/never'),
+        probe: { ...http('/never'), ...hasty },
         says: `failed: Get "http://${at(probePorts.http)}/never": context deadline exceeded (Client.Timeout exceeded while awaiting headers)`,
       },
       {
@@ -179,7 +181,7 @@ describeAsRoot('probes', () => {
       },
       {
         name: 'grpc-nobody',
-        probe: grpc('', probePorts.nobody),
+        probe: { ...grpc('', probePorts.nobody), ...hasty },
         says: `failed: timeout: failed to connect service "${at(probePorts.nobody)}" within 1s: context deadline exceeded`,
       },
     ];
