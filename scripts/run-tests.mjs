@@ -1,18 +1,22 @@
 /**
  * `npm test`: set-up, then every suite, fastest first, all of them even when one fails. The last line of its output is
- * the sum: `N passed, N failed, N skipped`. The exit code is 0 only when nothing failed.
+ * the sum: `N passed, N failed, N skipped`; the lines before it name what failed. The exit code is 0 only when nothing
+ * failed.
  */
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { runCode } from './setup/run-command.mjs';
 import { node, root, setup } from './setup.mjs';
-import { addUp, countReport, skippedSuites } from './tests/count-report.mjs';
+import { addUp, countReport, failedTests, skippedSuites } from './tests/count-report.mjs';
 
+/** Told again at the end: a log that is cut keeps its end. */
+const failures = [];
 const suites = ['unit', 'integration', 'e2e'];
 
 async function check() {
   const code = await runCode('npm', ['run', '--silent', 'check'], { cwd: root });
+  if (code !== 0) failures.push('check: see above');
   return { passed: code === 0 ? 1 : 0, failed: code === 0 ? 0 : 1, skipped: 0 };
 }
 
@@ -25,7 +29,11 @@ async function runSuite(name, directory) {
   const code = await runCode(node, [...args, ...reporters], { cwd: root });
   const read = readReport(report);
   for (const skipped of skippedSuites(read)) console.log(`skipped: ${skipped}`);
-  return countReport(read, code);
+  const count = countReport(read, code);
+  const names = failedTests(read);
+  if (count.failed > 0 && names.length === 0) names.push('an error outside of any test: see above');
+  failures.push(...names.map((line) => `${name}: ${line}`));
+  return count;
 }
 
 function readReport(path) {
@@ -56,4 +64,6 @@ try {
 }
 const { passed, failed, skipped } = addUp(counts);
 process.exitCode = failed === 0 ? 0 : 1;
-console.log(`\n${passed} passed, ${failed} failed, ${skipped} skipped`);
+console.log('');
+for (const line of failures) console.log(`failed: ${line}`);
+console.log(`${passed} passed, ${failed} failed, ${skipped} skipped`);

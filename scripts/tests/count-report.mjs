@@ -30,6 +30,21 @@ export function skippedSuites(report) {
   return [...counts].map(([name, count]) => `${name}: ${count} ${count === 1 ? 'test' : 'tests'}`);
 }
 
+/** What failed, by name: a line per test with the first line of its message, and one per file that failed as a whole. */
+export function failedTests(report) {
+  const files = Array.isArray(report?.['testResults']) ? report['testResults'] : [];
+  return files.flatMap(({ name, status, message, assertionResults }) => {
+    if (status !== 'failed') return [];
+    if (!hasFailure(assertionResults)) return [`${name}: ${firstLine(message)}`];
+    const failed = assertionResults.filter((result) => result.status === 'failed');
+    return failed.map(({ fullName, failureMessages }) => `${fullName}: ${firstLine(failureMessages?.[0])}`);
+  });
+}
+
+function firstLine(message) {
+  return typeof message === 'string' ? (message.split('\n')[0] ?? '') : '';
+}
+
 function hasFailure(results) {
   return Array.isArray(results) && results.some(({ status }) => status === 'failed');
 }

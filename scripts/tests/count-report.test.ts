@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { addUp, countReport, skippedSuites } from './count-report.mjs';
+import { addUp, countReport, failedTests, skippedSuites } from './count-report.mjs';
 
 const file = (...statuses: string[]): unknown => ({
   status: statuses.includes('failed') ? 'failed' : 'passed',
@@ -49,6 +49,20 @@ describe('countReport', () => {
       'b (needs root): 2 tests',
     ]);
     expect(skippedSuites(undefined)).toEqual([]);
+  });
+
+  it('names what failed, and with what words', () => {
+    const assertionResults = [
+      { status: 'passed', fullName: 'a b' },
+      { status: 'failed', fullName: 'a c', failureMessages: ['expected 1 to be 2\n    at x.ts:1'] },
+    ];
+    const testResults = [
+      { name: 'x.test.ts', status: 'failed', message: '', assertionResults },
+      { name: 'y.test.ts', status: 'failed', message: 'no such module\nat y', assertionResults: [] },
+      { name: 'z.test.ts', status: 'passed', assertionResults: [{ status: 'passed', fullName: 'd' }] },
+    ];
+    expect(failedTests({ testResults })).toEqual(['a c: expected 1 to be 2', 'y.test.ts: no such module']);
+    expect(failedTests(undefined)).toEqual([]);
   });
 
   it('sums add up', () => {
