@@ -3,6 +3,7 @@
  * READ THIS FIRST. Every room is built here from what it needs; the loop is closed in the few places marked "loop".
  */
 import { join } from 'node:path';
+import { openServiceManager } from '../adapters/systemd/service-manager.ts';
 import { type Clock, rfc3339Seconds } from '../base/clock.ts';
 import { withDeadline } from '../base/deadline.ts';
 import { NotFoundError, describeError } from '../base/errors.ts';
@@ -632,6 +633,9 @@ export async function runKubelet(
   });
   const health =
     config.healthz.port === 0 ? undefined : new HealthServer({ ...config.healthz, clock, log: room('serve') });
+  const service = openServiceManager(clock, room('node'));
+  let hasLooked = false; // a runtime that comes late is no reason to start again
+  void observe.firstLook.then(() => (hasLooked = true));
   log.info(
     {
       node: nodeName,
@@ -692,6 +696,7 @@ export async function runKubelet(
         .filter((part) => part !== undefined)
         .map((part) => (s: AbortSignal) => part.run(s)),
       (s) => watchDriver({ cri, clock }, driver.name, s),
+      (s) => service.run(() => (hasLooked ? observe.unhealthy() : undefined), s),
       (s) => sources.run(whenReady, s),
       async (s) => {
         const periodMs = config.syncPeriodMs;
