@@ -5,6 +5,7 @@ import { Iptables } from '../adapters/iptables/iptables.ts';
 import { Sysctl } from '../adapters/sysctl/sysctl.ts';
 import { systemClock } from '../base/clock.ts';
 import { stopSignal } from '../base/stop-signal.ts';
+import { checkCniCache } from '../doctor/check-cni-cache.ts';
 import { checkKernel } from '../doctor/check-kernel.ts';
 import { checkNetwork } from '../doctor/check-network.ts';
 import { checkRuntime } from '../doctor/check-runtime.ts';
@@ -12,6 +13,8 @@ import { type Finding, formatFindings } from '../doctor/finding.ts';
 
 /** The longest that one plugin may take, as runtimes allow at most. */
 const pluginTimeoutMs = 30_000;
+/** Where every runtime has it. */
+const cniCacheDir = '/var/lib/cni';
 
 interface Options {
   cniConfDir: string;
@@ -64,7 +67,8 @@ async function examine(options: Options, signal: AbortSignal): Promise<Finding[]
     );
     // after the trial: the first pod's gateway may be what switches forwarding on
     const kernel = await checkKernel({ sysctl: new Sysctl(), iptables, root: '/' }, signal);
-    return [...kernel, ...runtime, ...network];
+    const cache = await checkCniCache(cniCacheDir, systemClock.nowMs());
+    return [...kernel, ...runtime, ...network, cache];
   } finally {
     cri?.close();
   }
