@@ -85,7 +85,12 @@ describeAsRoot('kubectl', () => {
     await lab.kubectl('delete', 'pod', 'watched');
     await watch.until(/watched +\d\/1 +Terminating/);
     const states = [...watch.output.matchAll(/^watched +\d\/1 +(\S+)/gm)].map(([, state]) => state);
-    expect([...new Set(states)].slice(0, 3)).toEqual(['Pending', 'ContainerCreating', 'Running']);
+    // A watch shows what is written: a pod that starts at once may have no status between Pending and Running.
+    const life = ['Pending', 'ContainerCreating', 'Running', 'Terminating'];
+    expect(states).toContain('Running');
+    expect([...new Set(states)].filter((state) => life.includes(state ?? ''))).toEqual(
+      life.filter((state) => states.includes(state)),
+    );
   });
 
   it('logs: whole, the tail, with times, followed to the end, and those of the run before', async () => {
