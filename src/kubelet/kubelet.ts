@@ -50,6 +50,7 @@ import { NodeReporter } from './report/node-reporter.ts';
 import { PodStatusWriter } from './report/pod-status-writer.ts';
 import { HealthServer } from './serve/health-server.ts';
 import { metadataField, resourceField } from './support/environment/field-path.ts';
+import { hostResolverProblems } from './support/environment/host-resolver.ts';
 import { Counts } from './support/metrics/metrics.ts';
 import { ContainerLogs } from './support/logs/logs.ts';
 import { WatchedObjects } from './support/objects/watched-objects.ts';
@@ -611,6 +612,9 @@ export async function runKubelet(
   if (machine.size.oomScoreFloor !== undefined) {
     const lowest = machine.size.oomScoreFloor;
     log.warn({ lowest }, 'without CAP_SYS_RESOURCE containers get no lower oom_score_adj than this');
+  }
+  for (const problem of await hostResolverProblems(config.resolvConfPath, config.clusterDomain !== '')) {
+    nodeEvent('Warning', 'CheckLimitsForResolvConf', problem);
   }
   const server = await makeServer({
     config,

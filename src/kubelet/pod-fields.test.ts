@@ -564,6 +564,7 @@ beforeAll(async () => {
     hugepages: [],
     pidMax: 32_768,
     isAppArmorEnabled: true,
+    isSeLinuxEnabled: false,
     thermalThrottlePaths: [],
   };
   parts = new PodParts({

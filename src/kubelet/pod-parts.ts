@@ -10,14 +10,16 @@ import type { HostFacts } from '../adapters/host/host.ts';
 import type { Mounts } from '../adapters/mounts/mounts.ts';
 import type { Logger } from '../base/logger.ts';
 import { podContainers, uidOf } from './pod-model.ts';
+import { podIpsInOrder } from '../objects/pod-ips.ts';
 import type { ConfigMap, Container, Pod, Secret, Service } from '../objects/generated/core-v1.ts';
 import type { KubeletConfig } from './config.ts';
 import type { ContainerParts, SandboxParts } from './execute/container-config.ts';
 import type { ObservedPod, PodContainer, PodEvents } from './pod-model.ts';
 import { makeContainerMounts } from './support/environment/container-mounts.ts';
-import { type Resolver, dnsConfig, parseResolvConf } from './support/environment/dns-config.ts';
+import { dnsConfig } from './support/environment/dns-config.ts';
 import { type EnvironmentVariable, makeEnvironment } from './support/environment/environment.ts';
 import { expandAll } from './support/environment/expansion.ts';
+import { readHostResolver } from './support/environment/host-resolver.ts';
 import { podHostname } from './support/environment/hostname.ts';
 import { hostsContent } from './support/environment/hosts-file.ts';
 import {
@@ -70,7 +72,7 @@ export class PodParts {
     const { config: dns, events: notes } = dnsConfig(pod, {
       clusterDns: config.clusterDns,
       clusterDomain: config.clusterDomain,
-      host: await readResolver(config.resolvConfPath),
+      host: await readHostResolver(config.resolvConfPath),
       nodeIps: this.#need.hostIps(),
     });
     for (const { on, type, reason, message } of notes) {
@@ -104,7 +106,8 @@ export class PodParts {
       pod.spec.hostUsers === false
         ? await this.#need.userNamespace(pod, await this.#need.runtimeHandler(pod, signal))
         : undefined;
-    const addresses = { podIps: pod.spec.hostNetwork === true ? hostIps : podIps, hostIps };
+    const ownIps = podIpsInOrder(podIps, hostIps[0]?.includes(':') === true);
+    const addresses = { podIps: pod.spec.hostNetwork === true ? hostIps : ownIps, hostIps };
     const security = computeSecurityContext(
       pod,
       spec,
@@ -140,6 +143,7 @@ export class PodParts {
         volumes: this.#need.mountedVolumes(pod),
         environment,
         hosts: hostsContent(pod, { ...addresses, hostname, domain }, nodeHosts),
+        hasSeLinux: facts.isSeLinuxEnabled,
         hasRecursiveReadOnly: await this.#hasRecursiveReadOnly(pod, spec, signal),
       },
       { mounts, log },
@@ -186,13 +190,4 @@ function targetContainerId(
   const instance = observed?.containers.find(({ name }) => name === target);
   if (!isKnown || instance === undefined) throw new Error(`unable to find target container ${target}`);
   return instance.id;
-}
-
-async function readResolver(path: string): Promise<Resolver | undefined> {
-  if (path === '') return undefined;
-  try {
-    return parseResolvConf(await readFile(path, 'utf8'));
-  } catch (cause) {
-    throw new Error(`Cannot read the node's resolver configuration "${path}" (resolvConf)`, { cause });
-  }
 }

@@ -47,6 +47,7 @@ describe('Host.facts', () => {
     await put('sys/kernel/mm/hugepages/hugepages-1048576kB/nr_hugepages', '0\n');
     await put('sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages', '3\n');
     await put('sys/module/apparmor/parameters/enabled', 'Y\n');
+    await put('sys/fs/selinux/enforce', '0');
     expect(await host().facts()).toEqual({
       machineId: 'abc',
       bootId: 'boot',
@@ -63,6 +64,7 @@ describe('Host.facts', () => {
       ],
       pidMax: 32_768,
       isAppArmorEnabled: true,
+      isSeLinuxEnabled: true,
       thermalThrottlePaths: ['/sys/devices/system/cpu/cpu1/thermal_throttle'],
     });
   });

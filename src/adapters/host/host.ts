@@ -37,6 +37,7 @@ export interface HostFacts {
   /** Process ids that the kernel hands out at most. */
   pidMax: number;
   isAppArmorEnabled: boolean;
+  isSeLinuxEnabled: boolean;
   /** Folders to be masked in containers; none on most virtual machines. */
   thermalThrottlePaths: readonly string[];
 }
@@ -104,6 +105,7 @@ export class Host {
       hugepages: await this.#hugepages(),
       pidMax: Math.min(...pidLimits.filter((limit) => limit > 0)),
       isAppArmorEnabled: (await textOf(join(sys, 'module/apparmor/parameters/enabled'))).startsWith('Y'),
+      isSeLinuxEnabled: (await textOf(join(sys, 'fs/selinux/enforce'))) !== '',
       thermalThrottlePaths: await this.#thermalThrottlePaths(),
     };
   }

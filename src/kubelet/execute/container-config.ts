@@ -6,6 +6,7 @@ import type { LinuxContainerSecurityContext } from '../../adapters/cri/generated
 import type { LinuxSandboxSecurityContext } from '../../adapters/cri/generated/runtime/v1/LinuxSandboxSecurityContext.ts';
 import type { Mount } from '../../adapters/cri/generated/runtime/v1/Mount.ts';
 import type { PortMapping } from '../../adapters/cri/generated/runtime/v1/PortMapping.ts';
+import { bytesOfText } from '../../base/byte-text.ts';
 import type { Container, Pod } from '../../objects/generated/core-v1.ts';
 import { toRuntimeSignal } from '../../objects/stop-signal.ts';
 import { type PodContainer, isHostNetwork, uidOf } from '../pod-model.ts';
@@ -102,7 +103,7 @@ export function makeContainerConfig(
     command: parts.command,
     args: parts.args,
     working_dir: spec.workingDir ?? '',
-    envs: parts.envs.map(({ name, value }) => ({ key: name, value: Buffer.from(value, 'utf8') })), // bytes on the wire
+    envs: parts.envs.map(({ name, value }) => ({ key: name, value: bytesOfText(value) })),
     mounts: parts.mounts,
     devices: parts.devices,
     labels: { ...podLabels(pod), [labels.containerName]: spec.name },

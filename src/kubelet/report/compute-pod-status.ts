@@ -5,6 +5,7 @@
 import { rfc3339Seconds } from '../../base/clock.ts';
 import { isConditionTrue } from '../../objects/conditions.ts';
 import type { ContainerStatus, Pod, PodCondition, PodStatus } from '../../objects/generated/core-v1.ts';
+import { podIpsInOrder } from '../../objects/pod-ips.ts';
 import {
   type ObservedPod,
   type PodContainer,
@@ -143,10 +144,7 @@ function addressesOf({ pod, observed, old, hostIps }: PodStatusInput): string[] 
   const seen = observed?.ips ?? [];
   const keepsOld = seen.length === 0 && observed?.sandboxes.some(({ isReady }) => isReady) !== true;
   const ips = keepsOld ? (old?.podIPs ?? []).map(({ ip }) => ip) : seen;
-  const prefersV6 = hostIps[0]?.includes(':') === true;
-  const v4 = ips.find((ip) => !ip.includes(':'));
-  const v6 = ips.find((ip) => ip.includes(':'));
-  return (prefersV6 ? [v6, v4] : [v4, v6]).filter((ip) => ip !== undefined);
+  return podIpsInOrder(ips, hostIps[0]?.includes(':') === true);
 }
 
 /** What was told stays, though the node's addresses change; a second family may come later. */

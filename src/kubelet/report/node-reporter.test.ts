@@ -125,6 +125,7 @@ function start(change: Partial<NodeReporterNeed> = {}, server = new OneNodeApi()
         hugepages: [],
         pidMax: 1,
         isAppArmorEnabled: false,
+        isSeLinuxEnabled: false,
         thermalThrottlePaths: [],
       }),
     resources: () => {

@@ -278,6 +278,7 @@ const facts: NonNullable<NodeObservation['facts']> = {
   hugepages: [],
   pidMax: 1,
   isAppArmorEnabled: false,
+  isSeLinuxEnabled: false,
   thermalThrottlePaths: [],
 };
 const seen: NodeObservation = {

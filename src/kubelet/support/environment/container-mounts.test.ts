@@ -61,6 +61,7 @@ function make(
         { name: 'EMPTY', value: '' },
       ],
       hosts: undefined,
+      hasSeLinux: false,
       hasRecursiveReadOnly: false,
       ...overrides,
     },
@@ -89,7 +90,7 @@ describe('makeContainerMounts', () => {
       { ...plain, container_path: '/b', host_path: volume, readonly: true },
       { ...plain, container_path: '/relative', host_path: volume, propagation: 'PROPAGATION_HOST_TO_CONTAINER' },
       { ...plain, container_path: '/c', host_path: volume, readonly: true },
-      { ...plain, container_path: '/etc/hosts', host_path: join(podDir, 'etc-hosts') },
+      { ...plain, container_path: '/etc/hosts', host_path: join(podDir, 'etc-hosts'), selinux_relabel: true },
       { ...plain, container_path: '/dev/termination-log', host_path: messageFile },
     ]);
     expect(messageFile.slice(podDir.length)).toMatch(/^\/containers\/c\/[0-9a-f]{8}$/);
@@ -97,6 +98,25 @@ describe('makeContainerMounts', () => {
     expect((await stat(join(podDir, 'containers/c'))).mode & 0o777).toBe(0o750);
     await cleanup();
     expect(existsSync(messageFile)).toBe(false);
+  });
+
+  it.each([
+    { path: 'volumes/kubernetes.io~empty-dir/v', isOurs: true },
+    { path: 'volumes/kubernetes.io~configmap/v', isOurs: true },
+    { path: 'volumes/kubernetes.io~secret/v', isOurs: true },
+    { path: 'volumes/kubernetes.io~downward-api/v', isOurs: true },
+    { path: 'volumes/kubernetes.io~projected/v', isOurs: true },
+    { path: 'volumes/kubernetes.io~csi/v/mount', isOurs: false },
+    { path: '../elsewhere', isOurs: false },
+  ])('where SELinux is on, $path is relabelled for the pod: $isOurs', async ({ path, isOurs }) => {
+    const hostPath = join(podDir, path);
+    const labels = async (hasSeLinux: boolean): Promise<boolean[]> => {
+      const volumes = new Map([['v', { hostPath, readOnly: false }]]);
+      const { mounts: made } = await make([{ name: 'v', mountPath: '/v' }], {}, { volumes, hasSeLinux });
+      return made.map(({ selinux_relabel }) => selinux_relabel === true);
+    };
+    expect(await labels(true)).toEqual([isOurs, true]);
+    expect(await labels(false)).toEqual([false, false]);
   });
 
   it('a fresh file for last words at each start', async () => {

@@ -6,7 +6,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { chmod, mkdir, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import type { Mount } from '../../../adapters/cri/generated/runtime/v1/Mount.ts';
 import type { Mounts } from '../../../adapters/mounts/mounts.ts';
 import type { Logger } from '../../../base/logger.ts';
@@ -30,6 +30,8 @@ export interface ContainerMountsInput {
   environment: readonly EnvironmentVariable[];
   /** Content of `/etc/hosts`; undefined when the pod gets none. */
   hosts: string | undefined;
+  /** Whether files that are made for containers must be labelled for them. */
+  hasSeLinux: boolean;
   /** Whether the pod's runtime handler can make mounts below a read-only mount read-only too. */
   hasRecursiveReadOnly: boolean;
 }
@@ -49,7 +51,7 @@ export async function makeContainerMounts(
   need: ContainerMountsNeed,
   signal: AbortSignal,
 ): Promise<ContainerMounts> {
-  const { container, podDir, hosts } = input;
+  const { container, podDir, hosts, hasSeLinux } = input;
   if (!isContainerName(container.name)) {
     throw new TypeError(`Cannot use ${JSON.stringify(container.name)} as a container's name in a path`);
   }
@@ -59,11 +61,11 @@ export async function makeContainerMounts(
   }
   const ownsHosts = (container.volumeMounts ?? []).some(({ mountPath }) => mountPath === '/etc/hosts');
   if (hosts !== undefined && !ownsHosts) {
-    mounts.push(plainMount('/etc/hosts', await writeHostsFile(podDir, hosts)));
+    mounts.push(plainMount('/etc/hosts', await writeHostsFile(podDir, hosts), true));
   }
   const messagePath = container.terminationMessagePath ?? defaultTerminationMessagePath;
   const messageFile = messagePath === '' ? undefined : await makeMessageFile(podDir, container.name, need.log);
-  if (messageFile !== undefined) mounts.push(plainMount(messagePath, messageFile));
+  if (messageFile !== undefined) mounts.push(plainMount(messagePath, messageFile, hasSeLinux));
   return {
     mounts,
     cleanup: async () => {
@@ -75,7 +77,7 @@ export async function makeContainerMounts(
 async function volumeMount(
   mount: VolumeMount,
   index: number,
-  { container, podDir, volumes, environment, hasRecursiveReadOnly }: ContainerMountsInput,
+  { container, podDir, volumes, environment, hasSeLinux, hasRecursiveReadOnly }: ContainerMountsInput,
   { mounts }: ContainerMountsNeed,
   signal: AbortSignal,
 ): Promise<Mount> {
@@ -102,18 +104,22 @@ async function volumeMount(
     container_path: mount.mountPath.startsWith('/') ? mount.mountPath : `/${mount.mountPath}`,
     host_path: hostPath,
     readonly: mount.readOnly === true || volume.readOnly,
-    selinux_relabel: false,
+    selinux_relabel: hasSeLinux && isMadeForPod(relative(podDir, volume.hostPath)),
     propagation,
     recursive_read_only: recursiveReadOnly,
   };
 }
 
-function plainMount(containerPath: string, hostPath: string): Mount {
+/** Volumes of the node itself for this pod alone: nobody else's label is lost when they get the pod's. */
+const isMadeForPod = (path: string): boolean =>
+  /^volumes\/kubernetes\.io~(?:empty-dir|configmap|secret|downward-api|projected)\//.test(path);
+
+function plainMount(containerPath: string, hostPath: string, isRelabelled: boolean): Mount {
   return {
     container_path: containerPath,
     host_path: hostPath,
     readonly: false,
-    selinux_relabel: false,
+    selinux_relabel: isRelabelled,
     propagation: 'PROPAGATION_PRIVATE',
     recursive_read_only: false,
   };

@@ -31,7 +31,29 @@ describe('dnsConfig', () => {
       spec: { dnsPolicy: 'ClusterFirstWithHostNet', hostNetwork: true },
       want: cluster,
     },
+    {
+      name: 'ClusterFirstWithHostNet in a network of its own',
+      spec: { dnsPolicy: 'ClusterFirstWithHostNet' },
+      want: cluster,
+    },
     { name: 'Default', spec: { dnsPolicy: 'Default' }, want: host },
+    { name: 'Default in the host network', spec: { dnsPolicy: 'Default', hostNetwork: true }, want: host },
+    {
+      name: 'Default with more of its own',
+      spec: {
+        dnsPolicy: 'Default',
+        dnsConfig: {
+          nameservers: ['8.8.8.8', '1.1.1.1'],
+          searches: ['x', 'corp.example'],
+          options: [{ name: 'timeout', value: '1' }, { name: '' }],
+        },
+      },
+      want: {
+        servers: ['8.8.8.8', '1.1.1.1'],
+        searches: ['corp.example', 'cluster.local', 'x'],
+        options: ['timeout:1'],
+      },
+    },
     { name: 'an unknown policy', spec: { dnsPolicy: 'Odd' }, want: cluster },
     { name: 'None', spec: { dnsPolicy: 'None' }, want: { servers: [], searches: [], options: [] } },
     {
@@ -79,10 +101,14 @@ describe('dnsConfig', () => {
     expect(make({ dnsPolicy: 'Default' }, { host: undefined, nodeIps: [] }).config).toEqual(alone);
   });
 
-  it('falls back to the host without cluster DNS, and says so twice', () => {
+  it.each([
+    { spec: {}, policy: 'ClusterFirst' },
+    { spec: { dnsPolicy: 'ClusterFirstWithHostNet', hostNetwork: true }, policy: 'ClusterFirstWithHostNet' },
+  ])('$policy falls back to the host without cluster DNS, and says so on the node and the pod', ({ spec, policy }) => {
     const text =
-      'kubelet does not have ClusterDNS IP configured and cannot create Pod using "ClusterFirst" policy. Falling back to "Default" policy.';
-    expect(make({}, { clusterDns: [] })).toEqual({
+      `kubelet does not have ClusterDNS IP configured and cannot create Pod using "${policy}" policy. ` +
+      'Falling back to "Default" policy.';
+    expect(make(spec, { clusterDns: [] })).toEqual({
       config: host,
       events: [
         { on: 'node', type: 'Warning', reason: 'MissingClusterDNS', message: text },

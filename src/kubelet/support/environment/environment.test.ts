@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { bytesOfText } from '../../../base/byte-text.ts';
 import { NotFoundError, UnavailableError } from '../../../base/errors.ts';
 import type { Container, Pod, PodSpec, Service } from '../../../objects/generated/core-v1.ts';
 import { type EnvironmentSources, makeEnvironment } from './environment.ts';
@@ -7,7 +8,10 @@ const signal = new AbortController().signal;
 const base64 = (text: string): string => Buffer.from(text).toString('base64');
 
 const configMaps: Record<string, Record<string, string>> = { cm: { k: 'v', 'odd.key-1': 'odd', '1st': 'first' } };
-const secrets: Record<string, Record<string, string>> = { sec: { pw: base64('geheim'), k: base64('from secret') } };
+const secrets: Record<string, Record<string, string>> = {
+  sec: { pw: base64('geheim'), k: base64('from secret') },
+  binary: { bytes: Buffer.from([0xff, 0x24, 0x80]).toString('base64') },
+};
 
 const svc: Service = {
   metadata: { namespace: 'ns', name: 'db' },
@@ -67,6 +71,7 @@ describe('makeEnvironment', () => {
       { secretRef: { name: 'sec' } },
       { prefix: 'p-', configMapRef: { name: 'cm' } },
       { configMapRef: { name: 'none', optional: true } },
+      { secretRef: { name: 'none', optional: true } },
     ];
     expect(await make({ envFrom, env: [{ name: 'pw', value: 'mine $(k)' }] })).toEqual({
       k: 'from secret',
@@ -77,6 +82,22 @@ describe('makeEnvironment', () => {
       'p-odd.key-1': 'odd',
       'p-1st': 'first',
     });
+  });
+
+  it('an optional source that has nothing leaves what an earlier source set', async () => {
+    const envFrom = [{ configMapRef: { name: 'cm' } }];
+    const env = [{ name: 'k', valueFrom: { configMapKeyRef: { name: 'cm', key: 'no', optional: true } } }];
+    expect((await make({ envFrom, env }))['k']).toBe('v');
+  });
+
+  it('bytes of a secret that are no text reach the runtime as they are, also within other values', async () => {
+    const env = [
+      { name: 'A', valueFrom: { secretKeyRef: { name: 'binary', key: 'bytes' } } },
+      { name: 'B', value: 'x$(A)' },
+    ];
+    const { A = '', B = '' } = await make({ env });
+    expect([...bytesOfText(A)]).toEqual([0xff, 0x24, 0x80]);
+    expect([...bytesOfText(B)]).toEqual([0x78, 0xff, 0x24, 0x80]);
   });
 
   it('reads single keys, fields and resources', async () => {
@@ -144,7 +165,7 @@ describe('makeEnvironment', () => {
     expect(await makeEnvironment(pod, container, { ...sources, services: undefined }, signal)).toEqual([]);
   });
 
-  it.each([
+  it.each<[Partial<Container>, string]>([
     [{ envFrom: [{ configMapRef: { name: 'none' } }] }, 'configmap "none" not found'],
     [{ envFrom: [{ secretRef: { name: 'none' } }] }, 'secret "none" not found'],
     [

@@ -8,6 +8,7 @@
  */
 import { join } from 'node:path';
 import type { Mounts } from '../../../adapters/mounts/mounts.ts';
+import { textOfBytes } from '../../../base/byte-text.ts';
 import { NotFoundError, isNotFound } from '../../../base/errors.ts';
 import type {
   ConfigMap,
@@ -27,6 +28,7 @@ import { serviceEnvironment } from './service-env.ts';
 
 export interface EnvironmentVariable {
   name: string;
+  /** As `base/byte-text.ts` writes bytes: those of a secret need not be text. */
   value: string;
 }
 
@@ -145,7 +147,7 @@ async function readFromFile(
   const file = { root: volume.hostPath, path, maxBytes: envFileMax };
   let value: string | undefined;
   try {
-    value = findInEnvFile((await mounts.readFileIn(file, signal)).toString(), key);
+    value = findInEnvFile(textOfBytes(await mounts.readFileIn(file, signal)), key);
   } catch (cause) {
     throw new Error("couldn't parse env file", { cause });
   }
@@ -154,7 +156,7 @@ async function readFromFile(
   throw new Error(`environment variable key "${key}" not found in file "${join(volume.hostPath, path)}"`);
 }
 
-const decode = (base64: string): string => Buffer.from(base64, 'base64').toString();
+const decode = (base64: string): string => textOfBytes(Buffer.from(base64, 'base64'));
 
 interface NamedSource {
   name?: string | undefined;

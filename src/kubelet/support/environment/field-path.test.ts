@@ -71,7 +71,15 @@ describe('metadataField', () => {
     expect(metadataField(pod, 'metadata.annotations')).toBe('example.com/Note="line 1\\nline 2"');
     expect(formatMap({})).toBe('');
   });
-  it.each(['status.podIP', 'spec.nodeName', 'nonsense'])('refuses %s', (path) => {
+  it.each([
+    'spec.nodeName',
+    'spec.serviceAccountName',
+    'status.hostIP',
+    'status.hostIPs',
+    'status.podIP',
+    'status.podIPs',
+    'nonsense',
+  ])('a volume has no %s', (path) => {
     expect(() => metadataField(pod, path)).toThrow(new Error(`unsupported fieldPath: ${path}`));
   });
 });
@@ -112,6 +120,22 @@ describe('resourceField', () => {
     const inFile = { nodeAllocatable, usesPodLimits: false };
     const selector = { containerName: 'bare', resource: 'limits.memory', divisor: '1Gi' };
     expect(resourceField(limited, selector, inFile)).toBe('8');
+  });
+
+  it('a limit of zero counts as unset; an init container that asks for itself has the default', () => {
+    const zero = { ...main, resources: { limits: { cpu: '0', memory: '0' } } };
+    expect(value('limits.cpu', '1m', zero)).toBe('4000');
+    expect(value('limits.memory', '1Gi', zero)).toBe('8');
+    expect(value('limits.cpu', undefined, { name: 'init', image: 'i' })).toBe('4');
+  });
+
+  it('huge pages have no default', () => {
+    expect(value('limits.hugepages-2Mi', undefined, bare)).toBe('0');
+  });
+
+  it('a volume must name the container', () => {
+    const inFile = { nodeAllocatable, usesPodLimits: false };
+    expect(() => resourceField(pod, { resource: 'limits.cpu' }, inFile)).toThrow(new Error('container  not found'));
   });
 
   it('finds containers by name; init containers have no default', () => {

@@ -30,6 +30,25 @@ describe('podHostname', () => {
       want: { hostname: 'a.b.c', domain: '', sandboxHostname: 'a.b.c' },
     },
     {
+      name: 'in full, of 64 characters',
+      spec: { hostname: 'h'.repeat(39), subdomain: 'sub', setHostnameAsFQDN: true },
+      want: {
+        hostname: 'h'.repeat(39),
+        domain: 'sub.ns.svc.cluster.local',
+        sandboxHostname: `${'h'.repeat(39)}.sub.ns.svc.cluster.local`,
+      },
+    },
+    {
+      name: 'an override of more than 63 characters, cut',
+      spec: { hostnameOverride: `${'a'.repeat(62)}.bc` },
+      want: { hostname: 'a'.repeat(62), domain: '', sandboxHostname: 'a'.repeat(62) },
+    },
+    {
+      name: "in the host's network a name in full may be of any length",
+      spec: { hostNetwork: true, hostname: 'h'.repeat(60), subdomain: 'sub', setHostnameAsFQDN: true },
+      want: { hostname: 'h'.repeat(60), domain: 'sub.ns.svc.cluster.local', sandboxHostname: '' },
+    },
+    {
       name: "the host's network shows the host's name",
       spec: { hostNetwork: true, hostname: 'me' },
       want: { hostname: 'me', domain: '', sandboxHostname: '' },
@@ -39,7 +58,8 @@ describe('podHostname', () => {
   });
 
   it('cuts names at 63 characters, and what then hangs over', () => {
-    expect(host({}, 'a'.repeat(70)).hostname).toBe('a'.repeat(63));
+    expect(host({}, 'a'.repeat(63)).hostname).toBe('a'.repeat(63));
+    expect(host({}, 'a'.repeat(64)).hostname).toBe('a'.repeat(63));
     expect(host({}, `${'a'.repeat(60)}-.-b`).hostname).toBe('a'.repeat(60));
   });
 

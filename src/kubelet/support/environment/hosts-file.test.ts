@@ -12,11 +12,8 @@ fe00::0\tip6-mcastprefix
 fe00::1\tip6-allnodes
 fe00::2\tip6-allrouters
 `;
-const aliases = [
-  { ip: '1.2.3.4', hostnames: ['a', 'b.c'] },
-  { ip: '::5', hostnames: ['d'] },
-];
-const aliasText = '\n# Entries added by HostAliases.\n1.2.3.4\ta\tb.c\n::5\td\n';
+const aliases = [{ ip: '1.2.3.4', hostnames: ['a', 'b.c'] }, { ip: '::5', hostnames: ['d'] }, { ip: '::6' }];
+const aliasText = '\n# Entries added by HostAliases.\n1.2.3.4\ta\tb.c\n::5\td\n::6\t\n';
 
 it.each([
   { name: 'a pod IP', podIps: ['10.0.0.1'], domain: '', hostAliases: undefined, want: `${managed}10.0.0.1\tweb\n` },

@@ -51,7 +51,7 @@ export function hostNetworkHosts(nodeHosts: string, hostAliases: readonly HostAl
 
 function aliasLines(hostAliases: readonly HostAlias[] | undefined): string {
   if (hostAliases === undefined || hostAliases.length === 0) return '';
-  const lines = hostAliases.map(({ ip, hostnames }) => `${[ip, ...(hostnames ?? [])].join('\t')}\n`);
+  const lines = hostAliases.map(({ ip, hostnames }) => `${ip}\t${(hostnames ?? []).join('\t')}\n`);
   return `\n# Entries added by HostAliases.\n${lines.join('')}`;
 }
 

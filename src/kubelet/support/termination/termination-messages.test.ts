@@ -52,6 +52,34 @@ async function messageOf(
 describe('TerminationMessages', () => {
   it.each([
     { name: 'the file', container: ended(1, 'File'), text: 'bye', want: 'bye' },
+    { name: 'as the program wrote it, with its newline', container: ended(0, 'File'), text: ' bye\n', want: ' bye\n' },
+    { name: 'the file after a success, too', container: ended(0, 'FallbackToLogsOnError'), text: 'ok', want: 'ok' },
+    {
+      name: 'the path that the container was started with',
+      container: ended(1, 'File', {
+        annotations: { 'io.kubernetes.container.terminationMessagePath': '/own/place' },
+        mounts: [
+          { containerPath: '/dev/termination-log', hostPath: 'other', readonly: false },
+          { containerPath: '/own/place', hostPath: 'message', readonly: false },
+        ],
+      }),
+      text: 'bye',
+      want: 'bye',
+    },
+    {
+      name: 'the log when the file is not there',
+      container: ended(1, 'FallbackToLogsOnError', {
+        mounts: [{ containerPath: '/dev/termination-log', hostPath: 'gone', readonly: false }],
+      }),
+      text: '',
+      want: 'the last lines',
+    },
+    {
+      name: 'the runtime’s words before the log',
+      container: ended(137, 'FallbackToLogsOnError', { message: 'OOM' }),
+      text: '',
+      want: 'OOM: the last lines',
+    },
     { name: 'an empty file', container: ended(1, 'File'), text: '', want: '' },
     {
       name: 'the end of a long file',
