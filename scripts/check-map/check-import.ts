@@ -18,6 +18,9 @@ const packageHomes: Record<string, string[]> = {
 /** The client's vocabulary: names, kinds of failure, no I/O. Steps and rooms may use it as it is. */
 const vocabulary = ['src/client/api-client.ts', 'src/client/resource-types.ts'];
 
+/** Types that steps and rooms of the kubelet have in common. */
+const models = ['src/kubelet/pod-model.ts', 'src/kubelet/volume-model.ts'];
+
 interface Place {
   /** `base`, `objects`, `adapters`, `client`, `bootstrap`, a product, `commands` or `main`. */
   area: string;
@@ -75,14 +78,13 @@ function isPartOfTheLine(room: string): boolean {
 }
 
 function checkKubeletPart(room: string, to: string, b: Place, isType: boolean): string | undefined {
-  if (to === 'src/kubelet/pod-model.ts' || vocabulary.includes(to) || b.area === 'objects' || b.area === 'base')
-    return undefined;
+  if (models.includes(to) || vocabulary.includes(to) || b.area === 'objects' || b.area === 'base') return undefined;
   if (b.area === 'adapters' || b.area === 'client') {
     return isType
       ? undefined
       : `${room} may import only types of ${b.room}: the real thing is plugged in by kubelet.ts`;
   }
-  if (b.room === 'kubelet') return `${room} may import only pod-model.ts of the kubelet's own files`;
+  if (b.room === 'kubelet') return `${room} may import only the models of the kubelet's own files`;
   const kind = steps.some((step) => b.room === `kubelet/${step}`) ? 'another step' : 'another room';
   return `${room} does not import ${kind} (${b.room}): it states what it needs, and kubelet.ts plugs it in`;
 }

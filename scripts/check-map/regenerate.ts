@@ -12,7 +12,9 @@ const inputs = ['proto', 'node_modules', 'src/objects/facts', '.oxfmtrc.json'];
 const outputs = [
   'src/objects/generated',
   'src/adapters/cri/generated',
+  'src/adapters/csi/generated',
   'src/adapters/etcd/generated',
+  'src/adapters/plugin-registration/generated',
   'src/apiserver/resources/generated',
 ];
 
