@@ -12,7 +12,7 @@ import type { KubeletConfig } from './config.ts';
 import { parseDurationMs } from './config-values.ts';
 import type { KubeletApi } from './kubelet-api.ts';
 import type { Observe } from './observe/observe.ts';
-import { type PodEvents, type PodPhases, uidOf } from './pod-model.ts';
+import { type ObservedPod, type PodEvents, type PodPhases, uidOf } from './pod-model.ts';
 import { CredentialProviders } from './support/images/credential-providers.ts';
 import { ImageCollector } from './support/images/image-collector.ts';
 import { type ImageCounts, Images } from './support/images/images.ts';
@@ -103,12 +103,7 @@ export function makeImageCollector(context: CollectorContext): ImageCollector {
   const { config, cri, host, observe, nodeEvent, counts, clock, log } = context;
   return new ImageCollector({
     cri,
-    usedImages: () =>
-      new Set(
-        [...observe.list()].flatMap(({ containers }) =>
-          containers.flatMap(({ image, imageId, imageRef }) => [image, imageId, imageRef]),
-        ),
-      ),
+    usedImages: () => imagesInUse(observe.list()),
     whenUseIsKnown: (s) => Promise.race([observe.firstLook, aborted(s)]),
     space: (path) => host.filesystem(path),
     limits: config.imageGarbage,
@@ -117,6 +112,18 @@ export function makeImageCollector(context: CollectorContext): ImageCollector {
     clock,
     log,
   });
+}
+
+/** Every name and id of an image that a container has or mounts, also one that has ended. */
+export function imagesInUse(pods: Iterable<ObservedPod>): ReadonlySet<string> {
+  const used = new Set<string>();
+  for (const { containers } of pods) {
+    for (const { image, imageId, imageRef, mounts } of containers) {
+      for (const name of [image, imageId, imageRef]) used.add(name);
+      for (const mount of mounts) if (mount.image !== undefined) used.add(mount.image);
+    }
+  }
+  return used;
 }
 
 type RunPlugin = ConstructorParameters<typeof CredentialProviders>[0]['run'];

@@ -101,7 +101,7 @@ export async function runKubelet(
   const { host, facts, mounts, cri, containerLogsDir } = machine;
   const { allocatable } = machine.resources;
   const driver = await openCgroupDriver({ config, machine, clock, log: log.child({ room: 'resources' }) }, signal);
-  const runtimeName = { value: 'containerd' };
+  const runtimeName = { value: 'containerd', version: '' };
 
   // ---- what is said
   const recorder =
@@ -333,6 +333,7 @@ export async function runKubelet(
     runtimeVersion: async (s) => {
       const version = await cri.version(s);
       runtimeName.value = version.runtimeName;
+      runtimeName.version = version.runtimeVersion;
       return version;
     },
     runtimeStatus: () => runtimeStatus.current,
@@ -414,6 +415,9 @@ export async function runKubelet(
     cri,
     ensureImage: async (pod, container, sandbox, s) =>
       images.ensure(pod, container, sandbox, await readPullSecrets({ objects, events }, pod, s), s),
+    ensureVolumeImage: async (pod, source, sandbox, s) =>
+      images.ensureVolume(pod, source, sandbox, await readPullSecrets({ objects, events }, pod, s), s),
+    runtimeName: () => `${runtimeName.value} ${runtimeName.version}`,
     sandboxParts: (pod, s) => parts.sandboxParts(pod, s),
     containerParts: (pod, container, context, s) => parts.containerParts(pod, container, context, s),
     resizePod: carryOut,

@@ -422,7 +422,7 @@ const table: Record<string, Claim | Record<string, Claim>> = {
     gitRepo: unserved('gitRepo'),
     glusterfs: unserved('glusterfs'),
     hostPath: served,
-    image: unserved('image'),
+    image: served,
     iscsi: unserved('iscsi'),
     name: served,
     nfs: unserved('nfs'),
@@ -607,7 +607,12 @@ async function whatIsMade(spec: Partial<PodSpec>): Promise<string> {
 
 async function containerMade(pod: Pod, container: ReturnType<typeof podContainers>[number]): Promise<unknown> {
   const image = { id: 'sha256:1', repoTags: [], repoDigests: [], sizeBytes: 1, uid: undefined, username: '' };
-  const context = { image: { ...image, pinned: false }, podIps: ['10.88.0.2'], observed: undefined };
+  const context = {
+    image: { ...image, pinned: false },
+    volumeImages: new Map<string, never>(),
+    podIps: ['10.88.0.2'],
+    observed: undefined,
+  };
   try {
     const made_ = await parts.containerParts(pod, container, context, signal);
     return makeContainerConfig(pod, container, { imageId: image.id, restartCount: 0 }, made_);

@@ -14,6 +14,7 @@ import { podIpsInOrder } from '../objects/pod-ips.ts';
 import type { ConfigMap, Container, Pod, Secret, Service } from '../objects/generated/core-v1.ts';
 import type { KubeletConfig } from './config.ts';
 import type { ContainerParts, SandboxParts } from './execute/container-config.ts';
+import type { VolumeImage } from './execute/volume-images.ts';
 import type { ObservedPod, PodContainer, PodEvents } from './pod-model.ts';
 import { makeContainerMounts } from './support/environment/container-mounts.ts';
 import { dnsConfig } from './support/environment/dns-config.ts';
@@ -96,7 +97,17 @@ export class PodParts {
   async containerParts(
     pod: Pod,
     container: PodContainer,
-    { image, podIps, observed }: { image: CriImage; podIps: readonly string[]; observed: ObservedPod | undefined },
+    {
+      image,
+      volumeImages,
+      podIps,
+      observed,
+    }: {
+      image: CriImage;
+      volumeImages: ReadonlyMap<string, VolumeImage>;
+      podIps: readonly string[];
+      observed: ObservedPod | undefined;
+    },
     signal: AbortSignal,
   ): Promise<ContainerParts> {
     const { config, facts, machine, log, mounts } = this.#need;
@@ -141,6 +152,7 @@ export class PodParts {
         container: spec,
         podDir: join(config.rootDir, 'pods', uidOf(pod)),
         volumes: this.#need.mountedVolumes(pod),
+        images: volumeImages,
         environment,
         hosts: hostsContent(pod, { ...addresses, hostname, domain }, nodeHosts),
         hasSeLinux: facts.isSeLinuxEnabled,

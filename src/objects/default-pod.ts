@@ -132,5 +132,8 @@ function defaultVolume(volume: Volume): Volume {
     ...(volume.downwardAPI === undefined ? {} : { downwardAPI: { defaultMode, ...volume.downwardAPI } }),
     ...(volume.projected === undefined ? {} : { projected: { defaultMode, ...volume.projected } }),
     ...(volume.hostPath === undefined ? {} : { hostPath: { type: '', ...volume.hostPath } }),
+    ...(volume.image === undefined
+      ? {}
+      : { image: { pullPolicy: defaultPullPolicy(volume.image.reference ?? ''), ...volume.image } }),
   };
 }

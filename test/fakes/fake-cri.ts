@@ -104,6 +104,7 @@ export class FakeCri {
     this.runtime = new FakeRuntime(options.ipPool ?? Array.from({ length: 253 }, (_, i) => `10.88.0.${i + 2}`), {
       clock: this.clock,
       images: this.images,
+      canMountImages: this.fields !== '1.6',
       isNetworkReady: () => this.#networkReady,
       processFor: (config, sandbox) => this.#processFor(config, sandbox),
       onChange: (change, id, sandbox) => this.#tell(change, id, sandbox),

@@ -20,6 +20,8 @@ export type ContainerRef = string | { pod: string; name: string };
 interface RuntimeNeeds {
   clock: Clock;
   images: FakeImages;
+  /** As containerd since 2.1. */
+  canMountImages: boolean;
   /** Whether CNI can give a pod an address. */
   isNetworkReady: () => boolean;
   /** The program of a new container. */
@@ -133,6 +135,7 @@ export class FakeRuntime {
       throw new FakeRpcError('NOT_FOUND', `failed to resolve image "${config.image?.image ?? ''}": not found`);
     }
     const id = randomBytes(32).toString('hex');
+    this.#checkImageMounts(id, config);
     const { log_directory: logDirectory } = sandbox.config;
     const container: FakeContainer = {
       id,
@@ -153,6 +156,20 @@ export class FakeRuntime {
     this.containers.set(id, container);
     this.#need.onChange('CREATED', id, sandbox, container);
     return id;
+  }
+
+  /** A runtime that does not know mounts of images sees mounts of no path. */
+  #checkImageMounts(id: string, { mounts }: ContainerConfig__Output): void {
+    for (const { image, host_path: hostPath } of mounts) {
+      if (image === null && hostPath !== '') continue;
+      const spec = `failed to generate container "${id}" spec: failed to generate spec`;
+      if (image === null || !this.#need.canMountImages) {
+        throw new FakeRpcError('UNKNOWN', `${spec}: failed to mkdir "": mkdir : no such file or directory`);
+      }
+      if (this.#need.images.find(image.image) === undefined) {
+        throw new FakeRpcError('UNKNOWN', `failed to mutate image mount: image "${image.image}": not found`);
+      }
+    }
   }
 
   async startContainer(id: string): Promise<void> {

@@ -58,7 +58,8 @@ export interface CriContainerStatus {
   message: string;
   labels: Record<string, string>;
   annotations: Record<string, string>;
-  mounts: Array<{ containerPath: string; hostPath: string; readonly: boolean }>;
+  /** `image`: the runtime's id of an image that is mounted; undefined for a path of the host. */
+  mounts: Array<{ containerPath: string; hostPath: string; readonly: boolean; image?: string | undefined }>;
   logPath: string;
   resources: LinuxContainerResources__Output | undefined;
   user: { uid: number; gid: number; supplementalGroups: number[] } | undefined;

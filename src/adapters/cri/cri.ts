@@ -486,7 +486,12 @@ function toContainerStatus(c: ContainerStatus__Output): CriContainerStatus {
     message: c.message,
     labels: c.labels,
     annotations: c.annotations,
-    mounts: c.mounts.map((m) => ({ containerPath: m.container_path, hostPath: m.host_path, readonly: m.readonly })),
+    mounts: c.mounts.map((m) => ({
+      containerPath: m.container_path,
+      hostPath: m.host_path,
+      readonly: m.readonly,
+      ...(m.image?.image ? { image: m.image.image } : {}),
+    })),
     logPath: c.log_path,
     resources: c.resources?.linux ?? undefined,
     stopSignal: fromRuntimeSignal(c.stop_signal),

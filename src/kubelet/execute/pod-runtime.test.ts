@@ -82,6 +82,11 @@ beforeEach(async () => {
         })),
     },
     ensureImage: (_, { spec }) => Promise.resolve(images.get(spec.name) ?? { kind: 'present', image }),
+    ensureVolumeImage: (_, { reference = '' }) => {
+      calls.push(`ensure ${reference}`);
+      return Promise.resolve(images.get(reference) ?? { kind: 'present', image });
+    },
+    runtimeName: () => 'containerd 1.6.20',
     sandboxParts: () =>
       Promise.resolve({
         hostname: 'web',
@@ -119,6 +124,7 @@ beforeEach(async () => {
       sandboxMade: (handler, ms, hasFailed) => counted.push(`sandbox ${handler} ${ms} ${hasFailed}`),
       containerStarts: (kind) => counted.push(kind),
       containerFailed: (kind, reason) => counted.push(`${kind} ${reason}`),
+      imagesMounted: (count, hasFailed) => counted.push(...(count === 0 ? [] : [`mounted ${count} ${hasFailed}`])),
     },
     events: {
       pod: (_, type, reason, message) => calls.push(`${type} ${reason}: ${message}`),

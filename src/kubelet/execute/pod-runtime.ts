@@ -11,7 +11,7 @@ import type { Clock } from '../../base/clock.ts';
 import { describeError } from '../../base/errors.ts';
 import { rpcDetails, rpcText } from '../../base/grpc.ts';
 import type { Logger } from '../../base/logger.ts';
-import type { Container, Pod, PodStatus } from '../../objects/generated/core-v1.ts';
+import type { Container, ImageVolumeSource, Pod, PodStatus } from '../../objects/generated/core-v1.ts';
 import {
   type ContainerKind,
   type ObservedPod,
@@ -33,6 +33,7 @@ import { linkLog } from './link-log.ts';
 import type { StartPacer } from './start-pacer.ts';
 import { annotations, containerLogLink, containerLogPath, podLogDirectory, restartCountFromLogs } from './pod-names.ts';
 import { toldRestartCount } from './told-restart-count.ts';
+import { type VolumeImage, VolumeImages, explainRefusal, isImageRefusal } from './volume-images.ts';
 
 export type ImageOutcome =
   | { kind: 'present'; image: CriImage }
@@ -52,13 +53,28 @@ export interface PodRuntimeNeed {
     | 'execSync'
   >;
   ensureImage(pod: Pod, container: PodContainer, sandbox: PodSandboxConfig, signal: AbortSignal): Promise<ImageOutcome>;
+  /** As `ensureImage`, for an image that containers mount. */
+  ensureVolumeImage(
+    pod: Pod,
+    source: ImageVolumeSource,
+    sandbox: PodSandboxConfig,
+    signal: AbortSignal,
+  ): Promise<ImageOutcome>;
+  /** The runtime's name and version, for people. */
+  runtimeName(): string;
   /** @throws with the text that becomes `FailedCreatePodSandBox` */
   sandboxParts(pod: Pod, signal: AbortSignal): Promise<SandboxParts>;
   /** @throws with the text that becomes `CreateContainerConfigError` */
   containerParts(
     pod: Pod,
     container: PodContainer,
-    context: { image: CriImage; podIps: readonly string[]; observed: ObservedPod | undefined },
+    context: {
+      image: CriImage;
+      /** The images among the pod's volumes that the container mounts, by the volumes' names. */
+      volumeImages: ReadonlyMap<string, VolumeImage>;
+      podIps: readonly string[];
+      observed: ObservedPod | undefined;
+    },
     signal: AbortSignal,
   ): Promise<ContainerParts>;
   /** Gives the pod's cgroup and running containers the amounts that the pod was given. */
@@ -88,6 +104,8 @@ export interface StartCounts {
   sandboxMade(handler: string, durationMs: number, hasFailed: boolean): void;
   containerStarts(kind: ContainerKind): void;
   containerFailed(kind: ContainerKind, reason: string): void;
+  /** How many images a container was to mount, and whether it could. */
+  imagesMounted(count: number, hasFailed: boolean): void;
 }
 
 export interface ExecuteOutcome {
@@ -160,6 +178,7 @@ class Turn {
   readonly #interrupt: AbortSignal;
   #sandbox: CriSandboxStatus | undefined;
   #sandboxConfig: PodSandboxConfig | undefined;
+  #volumeImages: VolumeImages | undefined;
   readonly #failures = new Map<string, StartFailure>();
   readonly #started: string[] = [];
   readonly #startedIds: string[] = [];
@@ -374,7 +393,7 @@ class Turn {
   }
 
   async #tryStart(container: PodContainer, signal: AbortSignal): Promise<StartFailure | undefined> {
-    const { cri, events, pacer, phases, crashBackoff } = this.#need;
+    const { cri, counts, events, pacer, phases, crashBackoff } = this.#need;
     const pod = this.#pod;
     const { kind, spec } = container;
     const { name } = spec;
@@ -409,18 +428,15 @@ class Turn {
     };
 
     const sandboxConfig = await this.#configOf(sandbox, signal);
+    const mounted = await this.#imagesToMount(container, sandboxConfig);
+    if ('reason' in mounted) return mounted;
     const image = await phases.span(
       pod,
       `image ${name}`,
       () => this.#need.ensureImage(pod, container, sandboxConfig, this.#interrupt),
-      { failureOf: (outcome) => (outcome.kind === 'failed' ? `${outcome.reason}: ${outcome.message}` : undefined) },
+      { failureOf: failedImage },
     );
-    if (image.kind === 'failed') {
-      if (image.retryAtMs === undefined) this.#hasFailed = true;
-      else this.#pullEndsMs = Math.min(this.#pullEndsMs, image.retryAtMs);
-      events.container(pod, kind, name, 'Warning', 'Failed', `Error: ${image.reason}`);
-      return { reason: image.reason, message: image.message };
-    }
+    if (image.kind === 'failed') return this.#withoutImage(container, image);
 
     let restartCount: number;
     let parts: ContainerParts;
@@ -432,7 +448,7 @@ class Turn {
           : restartCountOf(latest) + 1;
       await mkdir(logDir, { recursive: true, mode: 0o755 });
       const podIps = sandbox.ip === '' ? [] : [sandbox.ip, ...sandbox.additionalIps];
-      const context = { image: image.image, podIps, observed: this.#observed };
+      const context = { image: image.image, volumeImages: mounted.images, podIps, observed: this.#observed };
       parts = await this.#need.containerParts(pod, container, context, signal);
     } catch (err) {
       signal.throwIfAborted();
@@ -454,8 +470,11 @@ class Turn {
     } catch (err) {
       await parts.cleanup();
       this.#interrupt.throwIfAborted();
-      return fail('CreateContainerError', rpcDetails(err));
+      const text = rpcDetails(err);
+      counts.imagesMounted(mounted.images.size, isImageRefusal(text));
+      return fail('CreateContainerError', explainRefusal(text, mounted.images, this.#need.runtimeName()));
     }
+    counts.imagesMounted(mounted.images.size, false);
     events.container(pod, kind, name, 'Normal', 'Created', 'Container created');
 
     try {
@@ -470,6 +489,35 @@ class Turn {
     this.#startedIds.push(id);
     await this.#linkLog(container, id, restartCount);
     return await this.#postStart(container, id, sandbox.ip, signal);
+  }
+
+  /** The images that the container mounts, or why one of them is missing. */
+  async #imagesToMount(
+    container: PodContainer,
+    sandbox: PodSandboxConfig,
+  ): Promise<{ images: ReadonlyMap<string, VolumeImage> } | StartFailure> {
+    this.#volumeImages ??= new VolumeImages(this.#pod, (source) =>
+      this.#need.phases.span(
+        this.#pod,
+        `image ${source.reference}`,
+        () => this.#need.ensureVolumeImage(this.#pod, source, sandbox, this.#interrupt),
+        { failureOf: failedImage },
+      ),
+    );
+    const outcome = await this.#volumeImages.of(container.spec);
+    if (outcome.kind === 'ready') return outcome;
+    for (const failure of outcome.failures) this.#withoutImage(container, failure);
+    return { reason: outcome.last.reason, message: outcome.last.message };
+  }
+
+  #withoutImage(
+    { kind, spec }: PodContainer,
+    { reason, message, retryAtMs }: Extract<ImageOutcome, { kind: 'failed' }>,
+  ): StartFailure {
+    if (retryAtMs === undefined) this.#hasFailed = true;
+    else this.#pullEndsMs = Math.min(this.#pullEndsMs, retryAtMs);
+    this.#need.events.container(this.#pod, kind, spec.name, 'Warning', 'Failed', `Error: ${reason}`);
+    return { reason, message };
   }
 
   async #postStart(
@@ -525,6 +573,9 @@ class Turn {
     return err;
   }
 }
+
+const failedImage = (outcome: ImageOutcome): string | undefined =>
+  outcome.kind === 'failed' ? `${outcome.reason}: ${outcome.message}` : undefined;
 
 /** The runtime's own answer, as others print it; the whole chain for what went wrong before it was asked. */
 function runtimeText(err: unknown): string {

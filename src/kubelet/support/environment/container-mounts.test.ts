@@ -54,6 +54,7 @@ function make(
         ['v', { hostPath: volume, readOnly: false }],
         ['ro', { hostPath: volume, readOnly: true }],
       ]),
+      images: new Map(),
       environment: [
         { name: 'NAME', value: 'dir' },
         { name: 'UP', value: '..' },
@@ -130,6 +131,31 @@ describe('makeContainerMounts', () => {
     const { mounts: made } = await make([{ name: 'v', mountPath: '/etc/hosts' }], noMessage, { hosts: 'x' });
     expect(made).toHaveLength(1);
     expect(existsSync(join(podDir, 'etc-hosts'))).toBe(false);
+  });
+
+  it('hands images to the runtime: read-only, without a path of the host, with the sub path as it is', async () => {
+    const images = new Map([['pic', { id: 'sha256:1', reference: 'pic:1' }]]);
+    const volumes = new Map([['pic', { hostPath: '', readOnly: true }]]);
+    const asked = [
+      { name: 'pic', mountPath: 'pic', recursiveReadOnly: 'Enabled', readOnly: true },
+      { name: 'pic', mountPath: '/part', subPathExpr: '$(NAME)/x', mountPropagation: 'HostToContainer' },
+    ];
+    const { mounts: made } = await make(asked, noMessage, { images, volumes, hasRecursiveReadOnly: true });
+    const image = { image: 'sha256:1', user_specified_image: 'pic:1' };
+    const common = { host_path: '', readonly: true, selinux_relabel: false, image };
+    expect(made).toEqual([
+      { ...common, container_path: '/pic', propagation: 'PROPAGATION_PRIVATE', recursive_read_only: true },
+      {
+        ...common,
+        container_path: '/part',
+        propagation: 'PROPAGATION_HOST_TO_CONTAINER',
+        recursive_read_only: false,
+        image_sub_path: 'dir/x',
+      },
+    ]);
+    expect(await readdir(podDir)).toEqual([]);
+    const climbing = make([{ name: 'pic', mountPath: '/x', subPath: '../x' }], noMessage, { images, volumes });
+    await expect(climbing).rejects.toThrow("unable to provision SubPath `../x`: must not contain '..'");
   });
 
   it('names a volume that is not there', async () => {

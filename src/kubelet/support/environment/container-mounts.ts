@@ -26,6 +26,8 @@ export interface ContainerMountsInput {
   podDir: string;
   /** What the pod's volumes are on the host, by name. */
   volumes: ReadonlyMap<string, { hostPath: string; readOnly: boolean }>;
+  /** Those of the pod's volumes that are images, by name: the runtime mounts them by itself. */
+  images: ReadonlyMap<string, { id: string; reference: string }>;
   /** The container's final environment, for `subPathExpr`. */
   environment: readonly EnvironmentVariable[];
   /** Content of `/etc/hosts`; undefined when the pod gets none. */
@@ -77,7 +79,7 @@ export async function makeContainerMounts(
 async function volumeMount(
   mount: VolumeMount,
   index: number,
-  { container, podDir, volumes, environment, hasSeLinux, hasRecursiveReadOnly }: ContainerMountsInput,
+  { container, podDir, volumes, images, environment, hasSeLinux, hasRecursiveReadOnly }: ContainerMountsInput,
   { mounts }: ContainerMountsNeed,
   signal: AbortSignal,
 ): Promise<Mount> {
@@ -88,6 +90,8 @@ async function volumeMount(
   const propagation = mountPropagation(mount);
   const recursiveReadOnly = resolveRecursiveReadOnly(mount, hasRecursiveReadOnly);
   const subPath = resolveSubPath(mount, environment);
+  const image = images.get(mount.name);
+  if (image !== undefined) return imageMount(mount, image, { propagation, recursiveReadOnly, subPath });
   let hostPath = volume.hostPath;
   if (subPath !== '') {
     const where = `for volumeMount "${mount.name}" of container "${container.name}"`;
@@ -101,7 +105,7 @@ async function volumeMount(
     });
   }
   return {
-    container_path: mount.mountPath.startsWith('/') ? mount.mountPath : `/${mount.mountPath}`,
+    container_path: absolute(mount.mountPath),
     host_path: hostPath,
     readonly: mount.readOnly === true || volume.readOnly,
     selinux_relabel: hasSeLinux && isMadeForPod(relative(podDir, volume.hostPath)),
@@ -113,6 +117,30 @@ async function volumeMount(
 /** Volumes of the node itself for this pod alone: nobody else's label is lost when they get the pod's. */
 const isMadeForPod = (path: string): boolean =>
   /^volumes\/kubernetes\.io~(?:empty-dir|configmap|secret|downward-api|projected)\//.test(path);
+
+/** Nothing of an image lies on the host under a path that we know. */
+function imageMount(
+  { mountPath }: VolumeMount,
+  { id, reference }: { id: string; reference: string },
+  {
+    propagation,
+    recursiveReadOnly,
+    subPath,
+  }: { propagation: ReturnType<typeof mountPropagation>; recursiveReadOnly: boolean; subPath: string },
+): Mount {
+  return {
+    container_path: absolute(mountPath),
+    host_path: '',
+    readonly: true,
+    selinux_relabel: false,
+    propagation,
+    recursive_read_only: recursiveReadOnly,
+    image: { image: id, user_specified_image: reference },
+    ...(subPath === '' ? {} : { image_sub_path: subPath }),
+  };
+}
+
+const absolute = (mountPath: string): string => (mountPath.startsWith('/') ? mountPath : `/${mountPath}`);
 
 function plainMount(containerPath: string, hostPath: string, isRelabelled: boolean): Mount {
   return {

@@ -77,7 +77,7 @@ async function openImages({
       },
     },
     events: {
-      pod: () => {},
+      pod: (_, type, reason, message) => calls.push(`pod: ${type} ${reason}: ${message}`),
       container: (_, __, ___, type, reason, message) => calls.push(`${type} ${reason}: ${message}`),
     },
     phases: {
@@ -184,6 +184,30 @@ describe('policies', () => {
     const message = 'Container image "web:1" is not present with pull policy of Never';
     expect(await ensure('web:1', 'Never')).toEqual({ kind: 'failed', reason: 'ErrImageNeverPull', message });
     expect(calls).toEqual([`Warning ErrImageNeverPull: ${message}`]);
+  });
+
+  it('of a volume: as of a container, with events of the pod; without one, by the tag', async () => {
+    const pod = testPod({}, { uid: 'uid-1' });
+    const volume = (reference: string, pullPolicy?: string): Promise<ImageOutcome> =>
+      images.ensureVolume(pod, { reference, pullPolicy }, {}, [], signal);
+    there.add('pic:1');
+    expect((await volume('pic:1')).kind).toBe('present');
+    expect(calls.splice(0)).toEqual([
+      'pod: Normal Pulled: Container image "pic:1" already present on machine and can be accessed by the pod',
+    ]);
+    expect((await volume('pic')).kind).toBe('present');
+    expect(calls.splice(0)).toEqual([
+      'pod: Normal Pulling: Pulling image "pic"',
+      'pull pic:latest',
+      expect.stringMatching(/^pod: Normal Pulled: Successfully pulled image "pic" in /),
+    ]);
+    const never = { kind: 'failed', reason: 'ErrImageNeverPull' };
+    expect(await volume('none:1', 'Never')).toMatchObject(never);
+    expect(await volume('')).toMatchObject({ kind: 'failed', reason: 'InvalidImageName' });
+    expect(calls.splice(0).map((text) => text.slice(0, 40))).toEqual([
+      'pod: Warning ErrImageNeverPull: Containe',
+      'pod: Warning InspectFailed: Failed to ap',
+    ]);
   });
 
   it('a name that is none', async () => {

@@ -1,6 +1,7 @@
 /**
- * Makes sure that a container's image is there and that its pod may use it: looks, verifies, pulls by policy. The door
- * of the room: what is remembered of pulls, on disk and in memory, belongs to it. What goes again is `image-collector.ts`.
+ * Makes sure that an image, to run or to mount, is there and that its pod may use it: looks, verifies, pulls by policy.
+ * The door of the room: what is remembered of pulls, on disk and in memory, belongs to it. What goes again is
+ * `image-collector.ts`.
  */
 import type { Cri, PodSandboxConfig } from '../../../adapters/cri/cri.ts';
 import type { CriImage } from '../../../adapters/cri/cri-types.ts';
@@ -9,7 +10,8 @@ import { describeError } from '../../../base/errors.ts';
 import { rpcText } from '../../../base/grpc.ts';
 import type { Logger } from '../../../base/logger.ts';
 import { runLoop } from '../../../base/run-loop.ts';
-import type { Pod, Secret } from '../../../objects/generated/core-v1.ts';
+import { defaultPullPolicy } from '../../../objects/default-pod.ts';
+import type { ImageVolumeSource, Pod, Secret } from '../../../objects/generated/core-v1.ts';
 import { type PodContainer, type PodEvents, type PodPhases } from '../../pod-model.ts';
 import { type ImageOutcome, ImagePuller } from './image-puller.ts';
 import { parseImageName } from './image-name.ts';
@@ -54,6 +56,18 @@ export interface ImageCounts {
 
 const tidyPeriodMs = 5 * 60_000;
 
+type SayEvent = (type: 'Normal' | 'Warning', reason: string, message: string) => void;
+
+interface ImageWish {
+  pod: Pod;
+  /** As the pod has it. */
+  image: string;
+  policy: string;
+  sandbox: PodSandboxConfig;
+  secrets: readonly Secret[];
+  event: SayEvent;
+}
+
 export class Images {
   readonly #need: ImagesNeed;
   readonly #records: PullRecords;
@@ -95,9 +109,28 @@ export class Images {
     secrets: readonly Secret[],
     interrupt: AbortSignal,
   ): Promise<ImageOutcome> {
-    const event = (type: 'Normal' | 'Warning', reason: string, message: string): void =>
-      this.#need.events.container(pod, kind, spec.name, type, reason, message);
+    const event: SayEvent = (...said) => this.#need.events.container(pod, kind, spec.name, ...said);
     const { image, imagePullPolicy: policy = 'IfNotPresent' } = spec;
+    return await this.#ensure({ pod, image, policy, sandbox, secrets, event }, interrupt);
+  }
+
+  /** As `ensure`, for an image that the pod's containers mount; its events are the pod's. */
+  async ensureVolume(
+    pod: Pod,
+    { reference: image = '', pullPolicy }: ImageVolumeSource,
+    sandbox: PodSandboxConfig,
+    secrets: readonly Secret[],
+    interrupt: AbortSignal,
+  ): Promise<ImageOutcome> {
+    const event: SayEvent = (...said) => this.#need.events.pod(pod, ...said);
+    const policy = pullPolicy ?? defaultPullPolicy(image);
+    return await this.#ensure({ pod, image, policy, sandbox, secrets, event }, interrupt);
+  }
+
+  async #ensure(
+    { pod, image, policy, sandbox, secrets, event }: ImageWish,
+    interrupt: AbortSignal,
+  ): Promise<ImageOutcome> {
     const { counts } = this.#need;
     const parsed = parseImageName(image);
     if (parsed.kind === 'invalid') {

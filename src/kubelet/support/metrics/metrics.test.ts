@@ -88,6 +88,9 @@ describe('Counts', () => {
         counts.imageWanted('Never', false, undefined);
         counts.imagePulled(90_000, 200 * 1024 ** 2);
         counts.imageRemoved('space');
+        counts.imagesMounted(0, false);
+        counts.imagesMounted(2, false);
+        counts.imagesMounted(1, true);
       },
       want: [
         'kubelet_image_manager_ensure_image_requests_total{pull_policy="ifnotpresent",present_locally="true",pull_required="false"} 1',
@@ -95,6 +98,9 @@ describe('Counts', () => {
         'kubelet_image_manager_ensure_image_requests_total{pull_policy="never",present_locally="false",pull_required="unknown"} 1',
         'kubelet_image_pull_duration_seconds_sum{image_size_in_bytes="100MB-500MB"} 90',
         'kubelet_image_garbage_collected_total{reason="space"} 1',
+        'kubelet_image_volume_requested_total 3',
+        'kubelet_image_volume_mounted_succeed_total 2',
+        'kubelet_image_volume_mounted_errors_total 1',
       ],
     },
     {

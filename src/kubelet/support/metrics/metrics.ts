@@ -120,6 +120,15 @@ export class Counts {
   readonly #imagesRemoved = this.#counter('image_garbage_collected_total', 'Unused images that were removed', [
     'reason',
   ]);
+  readonly #imageVolumes = this.#counter('image_volume_requested_total', 'Images that containers were to mount');
+  readonly #imageVolumesMounted = this.#counter(
+    'image_volume_mounted_succeed_total',
+    'Images that containers were to mount, without an error about them',
+  );
+  readonly #imageVolumesFailed = this.#counter(
+    'image_volume_mounted_errors_total',
+    'Images that the runtime could not mount',
+  );
   readonly #resizeWishes = this.#counter(
     'container_requested_resizes_total',
     'Changes of what running containers ask for',
@@ -229,6 +238,12 @@ export class Counts {
 
   imageRemoved(reason: 'age' | 'space'): void {
     this.#imagesRemoved.inc({ reason });
+  }
+
+  imagesMounted(count: number, hasFailed: boolean): void {
+    if (count === 0) return;
+    this.#imageVolumes.inc({}, count);
+    (hasFailed ? this.#imageVolumesFailed : this.#imageVolumesMounted).inc({}, count);
   }
 
   resizeWanted({ resource, requirement, operation }: ResizeWish): void {

@@ -25,7 +25,7 @@ describe('volumeKind', () => {
     [{ projected: {} }, 'projected'],
     [{ nfs: { server: 's', path: '/' } }, undefined],
     [{ persistentVolumeClaim: { claimName: 'c' } }, undefined],
-    [{ image: { reference: 'i' } }, undefined],
+    [{ image: { reference: 'i' } }, 'image'],
   ])('%j is %s', (source, want) => {
     expect(volumeKind({ name: 'v', ...source })).toBe(want);
   });

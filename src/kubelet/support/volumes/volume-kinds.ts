@@ -3,7 +3,7 @@ import type { Pod, Volume } from '../../../objects/generated/core-v1.ts';
 import { podContainers } from '../../pod-model.ts';
 
 /** The kinds that this node serves, by the name of their directory (upstream's plugin names). */
-export type VolumeKind = 'empty-dir' | 'host-path' | 'configmap' | 'secret' | 'downward-api' | 'projected';
+export type VolumeKind = 'empty-dir' | 'host-path' | 'configmap' | 'secret' | 'downward-api' | 'projected' | 'image';
 
 /** The kind of a volume; undefined when this node does not serve it. One without any source is an emptyDir. */
 export function volumeKind(volume: Volume): VolumeKind | undefined {
@@ -13,6 +13,7 @@ export function volumeKind(volume: Volume): VolumeKind | undefined {
   if (volume.secret !== undefined) return 'secret';
   if (volume.downwardAPI !== undefined) return 'downward-api';
   if (volume.projected !== undefined) return 'projected';
+  if (volume.image !== undefined) return 'image';
   return sourceName(volume) === undefined ? 'empty-dir' : undefined;
 }
 
@@ -24,7 +25,8 @@ function sourceName(volume: Volume): string | undefined {
 }
 
 /** The content of these comes from the API and is written anew when it changes. */
-export const isProjectedKind = (kind: VolumeKind): boolean => kind !== 'empty-dir' && kind !== 'host-path';
+export const isProjectedKind = (kind: VolumeKind): boolean =>
+  kind === 'configmap' || kind === 'secret' || kind === 'downward-api' || kind === 'projected';
 
 /** Volumes that some container mounts, in the pod's order. Nobody waits for the others, and nobody sets them up. */
 export function usedVolumes(pod: Pod): Volume[] {

@@ -199,6 +199,7 @@ export class Volumes {
     const kind = volumeKind(volume);
     if (kind === undefined) throw new Error(selectUnsupportedVolume(pod) ?? 'no volume plugin matched');
     if (kind === 'host-path') return await this.#setUpHostPath(volume, signal);
+    if (kind === 'image') return { hostPath: '', readOnly: true }; // the runtime's own: it mounts it by itself
     const place = { uid: uidOf(pod), kind, name: volume.name };
     if (isProjectedKind(kind)) await this.#project(pod, volume, place, known, signal);
     else {
