@@ -57,6 +57,14 @@ export class Mounts {
     await mount({ ...tmpfs, data: size.join() }, signal);
   }
 
+  /** A file system of huge pages. @param pageSize as the kernel reads it: `2M`, `2Mi` */
+  async mountHugetlbfs(target: string, pageSize: string, signal: AbortSignal): Promise<void> {
+    if (!/^\d+[KMG]?i?$/.test(pageSize)) {
+      throw new RangeError(`Cannot mount huge pages of "${pageSize}" on "${target}": expected a size like 2Mi`);
+    }
+    await mount({ source: 'nodev', target, type: 'hugetlbfs', flags: 0, data: `pagesize=${pageSize}` }, signal);
+  }
+
   /** Shows `source` (a file or a directory, also `/proc/self/fd/N`) at `target`, without what is mounted below it. */
   async bind(source: string, target: string, signal: AbortSignal): Promise<void> {
     await mount({ source, target, type: '', flags: mountFlags.bind, data: '' }, signal);

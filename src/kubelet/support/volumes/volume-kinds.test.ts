@@ -37,7 +37,6 @@ describe('selectUnsupportedVolume', () => {
     [{ persistentVolumeClaim: { claimName: 'c' } }, unsupported('persistentVolumeClaim')],
     [{ csi: { driver: 'd' } }, unsupported('csi')],
     [{ gitRepo: { repository: 'r' } }, unsupported('gitRepo')],
-    [{ emptyDir: { medium: 'HugePages-2Mi' } }, unsupported('emptyDir with medium HugePages-2Mi')],
     [
       { projected: { sources: [{ clusterTrustBundle: { path: 'p' } }] } },
       unsupported('projected with source clusterTrustBundle'),
@@ -47,6 +46,7 @@ describe('selectUnsupportedVolume', () => {
       unsupported('projected with source podCertificate'),
     ],
     [{ emptyDir: { medium: 'Memory' } }, undefined],
+    [{ emptyDir: { medium: 'HugePages-2Mi' } }, undefined],
     [{ configMap: { name: 'c' } }, undefined],
   ])('%j', (source, want) => {
     expect(selectUnsupportedVolume(podMounting({ name: 'ok', emptyDir: {} }, { name: 'v', ...source }))).toBe(want);

@@ -52,8 +52,6 @@ export function selectUnsupportedVolume(pod: Pod): string | undefined {
 function unsupportedPart(volume: Volume): string | undefined {
   const kind = volumeKind(volume);
   if (kind === undefined) return sourceName(volume);
-  const medium = volume.emptyDir?.medium ?? '';
-  if (kind === 'empty-dir' && medium.startsWith('HugePages')) return `emptyDir with medium ${medium}`;
   for (const source of volume.projected?.sources ?? []) {
     if (source.clusterTrustBundle !== undefined) return 'projected with source clusterTrustBundle';
     if (source.podCertificate !== undefined) return 'projected with source podCertificate';

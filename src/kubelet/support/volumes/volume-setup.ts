@@ -7,15 +7,20 @@ import { dirname, join } from 'node:path';
 import type { Mounts } from '../../../adapters/mounts/mounts.ts';
 import { errnoOf } from '../../../base/errors.ts';
 import type { Logger } from '../../../base/logger.ts';
+import { formatQuantity, quantityOf } from '../../../objects/quantity.ts';
 import { writeAtomically } from './atomic-writer.ts';
 import type { Payload } from './file-payload.ts';
 import { groupBits } from './ownership.ts';
+import { type PageSize, mountedPageBytes } from './huge-pages.ts';
 import type { VolumeKind } from './volume-kinds.ts';
+import type { Medium } from './volume-medium.ts';
 import type { VolumePaths } from './volume-paths.ts';
 
 export type MountsNeed = Pick<
   Mounts,
   | 'mountTmpfs'
+  | 'mountHugetlbfs'
+  | 'listMounts'
   | 'unmount'
   | 'isMountPoint'
   | 'changeGroup'
@@ -32,9 +37,6 @@ export interface PlaceOfVolume {
   kind: VolumeKind;
   name: string;
 }
-
-/** `disk`, or in memory with at most so many bytes (no limit of ours when undefined). */
-export type Medium = 'disk' | { memoryBytes: number | undefined };
 
 export interface Hands {
   paths: VolumePaths;
@@ -60,13 +62,35 @@ export async function setUpEmptyDir(
   await mkdir(dirname(directory), { recursive: true, mode: 0o750 });
   await mkdir(directory, { recursive: true, mode: 0o777 });
   await chmod(directory, 0o777); // whatever our umask is
-  if (medium !== 'disk' && !(await mounts.isMountPoint(directory, signal))) {
+  const isMounted = medium !== 'disk' && (await mounts.isMountPoint(directory, signal));
+  if (medium !== 'disk' && 'page' in medium) await mountPages(place, medium.page, isMounted, hands, signal);
+  else if (medium !== 'disk' && !isMounted) {
     await mounts.mountTmpfs(directory, { sizeBytes: medium.memoryBytes }, signal);
   }
   await giveToGroup(directory, fsGroup, { isReadOnly: false }, hands, signal);
   await mkdir(marker, { recursive: true, mode: 0o750 });
   await writeFile(join(marker, 'ready'), '');
   return true;
+}
+
+/** @throws {Error} in upstream's words when it is mounted with pages of another size */
+async function mountPages(
+  { uid, kind, name }: PlaceOfVolume,
+  page: PageSize,
+  isMounted: boolean,
+  { paths, mounts }: Hands,
+  signal: AbortSignal,
+): Promise<void> {
+  const directory = paths.volume(uid, kind, name);
+  if (!isMounted) return await mounts.mountHugetlbfs(directory, page.text, signal);
+  const entry = (await mounts.listMounts()).findLast(({ target }) => target === directory);
+  const bytes = entry?.fsType === 'hugetlbfs' ? mountedPageBytes(entry.superOptions) : undefined;
+  if (bytes === undefined) throw new Error(`pod ${uid}: mounted dir ${directory} pagesize is not determined`);
+  if (bytes === page.bytes) return;
+  const shown = formatQuantity(quantityOf(bytes, 'BinarySI'));
+  throw new Error(
+    `pod ${uid}: mounted dir ${directory} pagesize '${shown}' and requested medium size '${page.text}' differ`,
+  );
 }
 
 export interface ProjectOptions {

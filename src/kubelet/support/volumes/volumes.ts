@@ -24,7 +24,6 @@ import { checkHostPath } from './host-path.ts';
 import { nestedMountPoints } from './nested-mounts.ts';
 import { PodDirectories } from './pod-directories.ts';
 import { type IssuedToken, ServiceAccountTokens, type TokenWish } from './service-account-tokens.ts';
-import { tmpfsSizeBytes } from './tmpfs-size.ts';
 import {
   type VolumeKind,
   isProjectedKind,
@@ -33,15 +32,9 @@ import {
   usedVolumes,
   volumeKind,
 } from './volume-kinds.ts';
+import { type Medium, mediumOf } from './volume-medium.ts';
 import { VolumePaths } from './volume-paths.ts';
-import {
-  type Hands,
-  type Medium,
-  type MountsNeed,
-  type PlaceOfVolume,
-  setUpEmptyDir,
-  setUpProjected,
-} from './volume-setup.ts';
+import { type Hands, type MountsNeed, type PlaceOfVolume, setUpEmptyDir, setUpProjected } from './volume-setup.ts';
 
 export type { PodFields } from './file-payload.ts';
 export type { IssuedToken, TokenWish } from './service-account-tokens.ts';
@@ -246,15 +239,8 @@ export class Volumes {
     known.digests.set(volume.name, digest);
   }
 
-  /** configMaps lie on disk; secrets, tokens and a pod's own fields only in memory. */
   #mediumOf(pod: Pod, volume: Volume, kind: VolumeKind): Medium {
-    const isInMemory = kind === 'empty-dir' ? volume.emptyDir?.medium === 'Memory' : kind !== 'configmap';
-    const medium = volume.emptyDir?.medium ?? '';
-    if (kind === 'empty-dir' && medium !== '' && medium !== 'Memory')
-      throw new Error(`unknown storage medium "${medium}"`);
-    if (!isInMemory) return 'disk';
-    const nodeBytes = memoryBytesOf(parseResources(this.#need.nodeAllocatable()));
-    return { memoryBytes: tmpfsSizeBytes(pod, nodeBytes, volume.emptyDir?.sizeLimit) };
+    return mediumOf(pod, volume, kind, memoryBytesOf(parseResources(this.#need.nodeAllocatable())));
   }
 
   /** Never rejects: the runner counts on it. */
