@@ -2,6 +2,7 @@
  * Child processes. Argument vectors only, never a shell. The only file that imports execa.
  */
 import { spawn } from 'node:child_process';
+import { constants, setPriority } from 'node:os';
 import { ExecaError, execa } from 'execa';
 
 export interface RunOptions {
@@ -75,6 +76,64 @@ export async function runCommand(file: string, args: readonly string[], options:
           ? `could not be run (${err.code ?? err.signal ?? 'unknown'})`
           : `exited with code ${err.exitCode}`;
     throw new CommandError(command, what, err.exitCode, String(err.stdout ?? ''), String(err.stderr ?? ''), err);
+  }
+}
+
+export interface StreamedCommand {
+  /** Rejects with the signal's reason as soon as it aborts, or with a `CommandError` when there is no such program. */
+  done: Promise<{ exitCode: number; stderr: string }>;
+  isRunning(): boolean;
+}
+
+const stderrMax = 4096;
+
+/**
+ * Runs a command that others' work must not wait for: with the lowest priority, and its output is given away as it comes.
+ * When `signal` aborts it is killed and forgotten at once, for it may hang in the kernel, where no signal reaches it.
+ */
+export function streamCommand(
+  file: string,
+  args: readonly string[],
+  onOutput: (piece: Buffer) => void,
+  signal: AbortSignal,
+): StreamedCommand {
+  signal.throwIfAborted();
+  const child = spawn(file, [...args], { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, LC_ALL: 'C' } });
+  const { promise, resolve, reject } = Promise.withResolvers<{ exitCode: number; stderr: string }>();
+  let stderr = '';
+  const onAbort = (): void => {
+    child.kill('SIGKILL');
+    child.stdout.destroy();
+    child.stderr.destroy();
+    child.unref();
+    reject(signal.reason instanceof Error ? signal.reason : new Error(String(signal.reason)));
+  };
+  signal.addEventListener('abort', onAbort, { once: true });
+  child.stdout.on('data', onOutput);
+  child.stderr.on('data', (piece: Buffer) => {
+    if (stderr.length < stderrMax) stderr += piece.toString('utf8');
+  });
+  child.once('error', (cause) => {
+    signal.removeEventListener('abort', onAbort);
+    reject(new CommandError(file, 'could not be run', undefined, '', '', cause));
+  });
+  child.once('close', (code, killed) => {
+    signal.removeEventListener('abort', onAbort);
+    if (code === null) reject(new CommandError(file, `was ended by ${killed}`, undefined, '', stderr, undefined));
+    else resolve({ exitCode: code, stderr });
+  });
+  if (child.pid !== undefined) setLowestPriority(child.pid);
+  return {
+    done: promise,
+    isRunning: () => child.pid !== undefined && child.exitCode === null && child.signalCode === null,
+  };
+}
+
+function setLowestPriority(pid: number): void {
+  try {
+    setPriority(pid, constants.priority.PRIORITY_LOW);
+  } catch {
+    // it has ended already
   }
 }
 
