@@ -1,0 +1,293 @@
+/**
+ * What pods use of disks: their volumes, their logs, their hosts file.
+ *
+ * Owns the newest figures of each pod. Measures in rounds of `volumeStatsAggPeriod` to twice that, all pods in one walk,
+ * and only while somebody asks or a pod has a limit: without either it does nothing. Promises: who asks waits a moment
+ * for the first figures, never for a slow disk; what cannot be measured has no figures, and holds up nobody else's.
+ * Needs a walk of directories, the space of file systems, and whoever knows of volumes that are not made here.
+ */
+import { join } from 'node:path';
+import type { DirectoryUsage, Measured } from '../../../adapters/disk-usage/disk-usage.ts';
+import type { Filesystem } from '../../../adapters/host/host.ts';
+import type { Clock } from '../../../base/clock.ts';
+import { withDeadline } from '../../../base/deadline.ts';
+import { describeError } from '../../../base/errors.ts';
+import type { Logger } from '../../../base/logger.ts';
+import { aborted } from '../../../base/run-together.ts';
+import type { Pod } from '../../../objects/generated/core-v1.ts';
+import { podKey, uidOf } from '../../pod-model.ts';
+import type { VolumeFigures } from '../../volume-model.ts';
+import { type VolumeMeasure, containerNames, hasStorageLimit, volumeMeasures } from './volume-measures.ts';
+
+/** A pod that has something on this node's disks. */
+export interface PodOnDisk {
+  pod: Pod;
+  /** What is mounted, by the volume's name. */
+  volumes: ReadonlyMap<string, { hostPath: string }>;
+  logDirectory: string;
+  hostsFile: string;
+}
+
+export interface VolumeStorage extends Pick<VolumeMeasure, 'name' | 'claim' | 'isLocalEphemeral'> {
+  atMs: number;
+  figures: VolumeFigures;
+}
+
+export interface PodStorageFigures {
+  atMs: number;
+  volumes: readonly VolumeStorage[];
+  /** All logs of the pod. Undefined, here and below: not known. */
+  podLogs: DirectoryUsage | undefined;
+  containerLogs: ReadonlyMap<string, DirectoryUsage>;
+  hostsFile: DirectoryUsage | undefined;
+}
+
+interface PodStorageNeed {
+  /** Pods whose volumes are mounted. */
+  pods(): Iterable<PodOnDisk>;
+  walk(paths: readonly string[], signal: AbortSignal): Promise<Measured>;
+  filesystem(path: string): Promise<Filesystem>;
+  /** Of a claim's or a CSI driver's volume; undefined when nobody can tell. */
+  askVolume(pod: Pod, volume: string, signal: AbortSignal): Promise<VolumeFigures | undefined>;
+  /** Told of each pod with limits once its figures are new. */
+  onMeasured(pod: Pod, figures: PodStorageFigures): void;
+  /** `volumeStatsAggPeriod`; 0 or less: nothing is ever measured. */
+  periodMs: number;
+  /** From 0 to 1: how much of a period each wait is longer than one. */
+  random(): number;
+  clock: Clock;
+  log: Logger;
+}
+
+/** `claims`: just the volumes of which others know, which costs no walk. */
+export type Wish = 'claims' | 'all';
+
+/** Who asked so long ago asks no more. */
+const interestMs = 5 * 60_000;
+/** Figures of a claim that take longer than this have none this time. */
+const askDeadlineMs = 10_000;
+/** A walk takes at most this part of the time: after a long one comes a longer rest. */
+const restFactor = 20;
+
+export class PodStorage {
+  readonly #need: PodStorageNeed;
+  readonly #figures = new Map<string, PodStorageFigures>();
+  readonly #once = new Map<string, Map<string, DirectoryUsage>>();
+  /** Pods with limits: measured although nobody asks. */
+  readonly #limited = new Set<string>();
+  readonly #askedMs = new Map<Wish, number>();
+  /** When the next round of each kind is due, by the monotonic clock; absent: at once, when it is wanted. */
+  readonly #dueMs = new Map<Wish, number>();
+  /** Pods that were in a round of the kind, found or not. */
+  readonly #measured: Record<Wish, ReadonlySet<string>> = { claims: new Set(), all: new Set() };
+  /** Paths that could not be measured, so that each is told once. */
+  readonly #failed = new Set<string>();
+  #woken = Promise.withResolvers<void>();
+  #rounds = new Map<Wish, PromiseWithResolvers<void>>();
+
+  constructor(need: PodStorageNeed) {
+    this.#need = need;
+  }
+
+  get(uid: string): PodStorageFigures | undefined {
+    return this.#figures.get(uid);
+  }
+
+  /** A pod has come: one with limits is measured from the next round on. */
+  note(pod: Pod): void {
+    if (this.#need.periodMs <= 0 || !hasStorageLimit(pod)) return;
+    this.#limited.add(uidOf(pod));
+    if (!this.#dueMs.has('all')) this.#dueMs.set('all', this.#need.clock.monotonicMs() + this.#nextWaitMs());
+    this.#woken.resolve();
+  }
+
+  forget(uid: string): void {
+    this.#figures.delete(uid);
+    this.#once.delete(uid);
+    this.#limited.delete(uid);
+  }
+
+  /** Somebody wants to see figures: waits for those of pods that have none, but no longer than `maxMs`. */
+  async ask(wish: Wish, maxMs: number, signal: AbortSignal): Promise<void> {
+    const { clock, periodMs } = this.#need;
+    if (periodMs <= 0) return;
+    this.#askedMs.set(wish, clock.monotonicMs());
+    const isNew = [...this.#need.pods()].some(
+      ({ pod }) => !this.#measured[wish].has(uidOf(pod)) && (wish === 'all' || hasOthersVolumes(pod)),
+    );
+    if (isNew) this.#dueMs.delete(wish);
+    const round = this.#rounds.get(wish) ?? Promise.withResolvers<void>();
+    this.#rounds.set(wish, round);
+    this.#woken.resolve();
+    if (!isNew) return;
+    const enough = new AbortController();
+    await Promise.race([round.promise, clock.sleep(maxMs, AbortSignal.any([signal, enough.signal]))]);
+    enough.abort();
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      const wish = this.#dueWish();
+      if (wish === undefined) {
+        await this.#untilWanted(signal);
+        continue;
+      }
+      const beganMs = this.#need.clock.monotonicMs();
+      try {
+        await this.#round(wish, signal);
+      } catch (err) {
+        if (signal.aborted) return;
+        this.#need.log.warn({ reason: describeError(err) }, 'cannot measure what pods use of the disk, will retry');
+      }
+      const tookMs = this.#need.clock.monotonicMs() - beganMs;
+      this.#dueMs.set(wish, beganMs + tookMs + Math.max(this.#nextWaitMs(), tookMs * restFactor));
+      this.#rounds.get(wish)?.resolve();
+      this.#rounds.delete(wish);
+    }
+  }
+
+  #nextWaitMs(): number {
+    return this.#need.periodMs * (1 + this.#need.random());
+  }
+
+  #isWanted(wish: Wish): boolean {
+    if (wish === 'all' && this.#limited.size > 0) return true;
+    const askedMs = this.#askedMs.get(wish);
+    return askedMs !== undefined && this.#need.clock.monotonicMs() - askedMs < interestMs;
+  }
+
+  #dueWish(): Wish | undefined {
+    const nowMs = this.#need.clock.monotonicMs();
+    return (['claims', 'all'] as const).find((wish) => this.#isWanted(wish) && (this.#dueMs.get(wish) ?? 0) <= nowMs);
+  }
+
+  async #untilWanted(signal: AbortSignal): Promise<void> {
+    const { clock } = this.#need;
+    const dues = (['claims', 'all'] as const).flatMap((wish) =>
+      this.#isWanted(wish) ? [this.#dueMs.get(wish) ?? 0] : [],
+    );
+    this.#woken = Promise.withResolvers<void>();
+    const rest = new AbortController();
+    const until =
+      dues.length === 0
+        ? aborted(signal)
+        : clock.sleep(Math.min(...dues) - clock.monotonicMs(), AbortSignal.any([signal, rest.signal]));
+    await Promise.race([until, this.#woken.promise]);
+    rest.abort();
+  }
+
+  async #round(wish: Wish, signal: AbortSignal): Promise<void> {
+    const isAsked = (this.#askedMs.get(wish) ?? -interestMs) > this.#need.clock.monotonicMs() - interestMs;
+    const pods = [...this.#need.pods()].filter(({ pod }) => isAsked || this.#limited.has(uidOf(pod)));
+    await Promise.all([
+      ...pods.map((one) => this.#askVolumes(one, signal)),
+      wish === 'all' ? this.#walk(pods, signal) : undefined,
+    ]);
+    this.#measured[wish] = new Set(pods.map(({ pod }) => uidOf(pod)));
+    const here = new Set([...this.#need.pods()].map(({ pod }) => uidOf(pod)));
+    for (const uid of this.#figures.keys()) if (!here.has(uid)) this.forget(uid); // it went in the meantime
+  }
+
+  async #walk(pods: readonly PodOnDisk[], signal: AbortSignal): Promise<void> {
+    const paths = pods.flatMap((one) => this.#pathsOf(one));
+    const { usages, failures } = await this.#need.walk(paths, signal);
+    this.#tell(failures);
+    await Promise.all(pods.map((one) => this.#noteWalked(one, usages)));
+  }
+
+  /** Asks for the volumes that others keep; one that does not answer has no figures. */
+  async #askVolumes({ pod, volumes }: PodOnDisk, signal: AbortSignal): Promise<void> {
+    const { askVolume, clock, log } = this.#need;
+    const measures = volumeMeasures(pod).filter(({ name, how }) => how === 'ask' && volumes.has(name));
+    const found = await Promise.all(
+      measures.map(async ({ name, claim, isLocalEphemeral }): Promise<VolumeStorage[]> => {
+        const what = `Asking for the figures of volume "${name}" of pod "${podKey(pod)}"`;
+        try {
+          const figures = await withDeadline(what, askDeadlineMs, clock, signal, (s) => askVolume(pod, name, s));
+          return figures === undefined ? [] : [{ name, claim, isLocalEphemeral, atMs: clock.nowMs(), figures }];
+        } catch (err) {
+          log.debug({ pod: podKey(pod), volume: name, reason: describeError(err) }, 'a volume has no figures');
+          return [];
+        }
+      }),
+    );
+    const known = this.#figures.get(uidOf(pod)) ?? nothingKnown(clock.nowMs());
+    const others = known.volumes.filter(({ name }) => !measures.some((one) => one.name === name));
+    this.#figures.set(uidOf(pod), { ...known, volumes: [...others, ...found.flat()] });
+  }
+
+  #pathsOf({ pod, volumes, logDirectory, hostsFile }: PodOnDisk): string[] {
+    const once = this.#once.get(uidOf(pod));
+    const ofVolumes = volumeMeasures(pod).flatMap(({ name, how }) =>
+      how === 'ask' || once?.has(name) === true ? [] : [volumes.get(name)?.hostPath ?? []].flat(),
+    );
+    const ofLogs = containerNames(pod).map((name) => join(logDirectory, name));
+    return [...ofVolumes, logDirectory, ...ofLogs, hostsFile];
+  }
+
+  async #noteWalked(
+    { pod, volumes, logDirectory, hostsFile }: PodOnDisk,
+    usages: ReadonlyMap<string, DirectoryUsage>,
+  ): Promise<void> {
+    const { clock } = this.#need;
+    const uid = uidOf(pod);
+    const atMs = clock.nowMs();
+    const walked: VolumeStorage[] = [];
+    const once = this.#once.get(uid) ?? new Map<string, DirectoryUsage>();
+    for (const { name, how, claim, isLocalEphemeral } of volumeMeasures(pod)) {
+      const path = volumes.get(name)?.hostPath;
+      if (how === 'ask' || path === undefined) continue;
+      const usage = once.get(name) ?? usages.get(path);
+      if (usage === undefined) continue;
+      if (how === 'walk-once') once.set(name, usage);
+      walked.push({ name, claim, isLocalEphemeral, atMs, figures: await this.#figuresAt(path, usage) });
+    }
+    if (once.size > 0) this.#once.set(uid, once);
+    const logs = containerNames(pod).flatMap((name) => {
+      const usage = usages.get(join(logDirectory, name));
+      return usage === undefined ? [] : [[name, usage] as const];
+    });
+    const asked = this.#figures.get(uid)?.volumes ?? [];
+    const figures = {
+      atMs,
+      volumes: [...walked, ...asked.filter(({ name }) => !walked.some((one) => one.name === name))],
+      podLogs: usages.get(logDirectory),
+      containerLogs: new Map(logs),
+      hostsFile: usages.get(hostsFile),
+    };
+    this.#figures.set(uid, figures);
+    if (this.#limited.has(uid)) this.#need.onMeasured(pod, figures);
+  }
+
+  /** Space and inodes are those of the file system that the directory lies on. */
+  async #figuresAt(path: string, { bytes, inodes }: DirectoryUsage): Promise<VolumeFigures> {
+    const space = await this.#need.filesystem(path).catch(() => undefined); // it has just gone
+    return {
+      capacityBytes: space?.capacityBytes,
+      availableBytes: space?.availableBytes,
+      usedBytes: bytes,
+      inodes: space?.inodes,
+      inodesFree: space?.inodesFree,
+      inodesUsed: inodes,
+    };
+  }
+
+  #tell(failures: ReadonlyMap<string, Error>): void {
+    for (const path of this.#failed) if (!failures.has(path)) this.#failed.delete(path);
+    for (const [path, err] of failures) {
+      if (this.#failed.has(path)) continue;
+      this.#failed.add(path);
+      this.#need.log.warn({ reason: describeError(err) }, 'cannot measure what a directory of a pod holds');
+    }
+  }
+}
+
+const nothingKnown = (atMs: number): PodStorageFigures => ({
+  atMs,
+  volumes: [],
+  podLogs: undefined,
+  containerLogs: new Map(),
+  hostsFile: undefined,
+});
+
+const hasOthersVolumes = (pod: Pod): boolean => volumeMeasures(pod).some(({ how }) => how === 'ask');
