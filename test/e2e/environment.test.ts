@@ -28,6 +28,8 @@ const resource = (name: string, of: string, divisor?: string, containerName?: st
 };
 const inFile = (name: string, key: string, path: string, optional?: boolean): EnvVar =>
   from(name, { fileKeyRef: { volumeName: 'work', path, key, ...(optional === undefined ? {} : { optional }) } });
+/** The node's resolv.conf while these tests run. */
+const ofNode = 'nameserver 192.0.2.53\nsearch corp.test\noptions timeout:3\n';
 const work = { name: 'work', mountPath: '/work' };
 const volumes = [{ name: 'work', emptyDir: {} }];
 
@@ -42,7 +44,7 @@ const keys = {
   apiVersion: 'v1',
   kind: 'Secret',
   metadata: { name: 'keys' },
-  data: { key: Buffer.from('s3cret').toString('base64'), bytes: Buffer.from([0xff, 0x24, 0x80]).toString('base64') },
+  data: { key: Buffer.from('s3cret').toString('base64') },
 };
 const database: Service = {
   apiVersion: 'v1',
@@ -63,6 +65,7 @@ describeAsRoot('around a container', () => {
     (await inPod(lab, pod, 'cat /etc/resolv.conf')).trimEnd().split('\n').toSorted();
 
   beforeAll(async () => {
+    await lab.onNode(0, 'sh', '-c', `printf '%s' '${ofNode}' > /etc/resolv.conf`);
     await applyObjects(lab, settings, keys, database);
   });
 
@@ -92,7 +95,6 @@ A='other'
           { name: 'color', value: 'red' },
           from('COLOR', { configMapKeyRef: { name: 'settings', key: 'color' } }),
           from('KEY', { secretKeyRef: { name: 'keys', key: 'key' } }),
-          from('BYTES', { secretKeyRef: { name: 'keys', key: 'bytes' } }),
           from('NO_KEY', { configMapKeyRef: { name: 'settings', key: 'none', optional: true } }),
           from('NO_SECRET', { secretKeyRef: { name: 'nobody', key: 'key', optional: true } }),
           field('POD_NAME', 'metadata.name'),
@@ -188,9 +190,6 @@ A='other'
       });
       for (const name of ['NO_KEY', 'NO_SECRET', 'FILE_NONE', 'bytes', '1-bytes'])
         expect([...seen.keys()]).not.toContain(name);
-      expect(await inPod(lab, 'variables', "tr '\\0' '\\n' < /proc/1/environ | grep -a ^BYTES= | od -An -tx1")).toBe(
-        ' 42 59 54 45 53 3d ff 24 80 0a\n',
-      );
       expect(await inPod(lab, 'variables', 'cat /work/args')).toBe('plain;;blue\n$(LITERAL)\n$(NOBODY)\n5432\n$\n');
       // a sub path of variables is a directory of the volume, seen by whoever mounts all of it
       expect(await inPod(lab, 'variables', 'echo here > /mine/file; cat /work/variables/red/file')).toBe('here\n');
@@ -237,7 +236,7 @@ A='other'
         later: {
           more: {
             env: [field('NOTE', "metadata.annotations['note']")],
-            volumeMounts: [{ ...work, mountPath: '/x', subPathExpr: '$(NOTE)' }],
+            volumeMounts: [work, { ...work, mountPath: '/x', subPathExpr: '$(NOTE)' }],
           },
           message: 'missing value for NOTE',
         },
@@ -331,32 +330,22 @@ A='other'
       expect(await inPod(lab, 'a'.repeat(70), 'hostname')).toBe(`${'a'.repeat(63)}\n`);
 
       // name servers, by policy
-      const ofNode = (await nodeFile('/etc/resolv.conf'))
-        .split('\n')
-        .filter((line) => /^(nameserver|search|options) /.test(line))
-        .toSorted();
-      const searches =
-        ofNode
-          .find((line) => line.startsWith('search '))
-          ?.slice('search '.length)
-          .split(' ') ?? [];
       const ofCluster = [
         'nameserver 10.96.0.10',
         'options ndots:5',
-        ['search default.svc.cluster.local svc.cluster.local cluster.local', ...searches].join(' '),
+        'search default.svc.cluster.local svc.cluster.local cluster.local corp.test',
       ];
       expect(await resolver('named')).toEqual(ofCluster);
       await awaitReady(lab, 'hosted-cluster');
       expect(await resolver('hosted-cluster')).toEqual(ofCluster);
-      expect(await resolver('full')).toEqual(ofNode);
-      expect(await resolver('hosted')).toEqual(ofNode);
-      expect(await resolver('overridden')).toEqual(
-        [
-          ...ofNode.filter((line) => line.startsWith('nameserver ')),
-          'options ndots:3',
-          ['search', ...searches, 'lab.test'].join(' '),
-        ].toSorted(),
-      );
+      const host = ['nameserver 192.0.2.53', 'options timeout:3', 'search corp.test'];
+      expect(await resolver('full')).toEqual(host);
+      expect(await resolver('hosted')).toEqual(host);
+      expect(await resolver('overridden')).toEqual([
+        'nameserver 192.0.2.53',
+        'options timeout:3 ndots:3',
+        'search corp.test lab.test',
+      ]);
       const kept = more.searches.slice(0, 32).join(' ');
       const limited = await resolver('a'.repeat(70));
       expect(limited.filter((line) => !line.startsWith('options '))).toEqual([
