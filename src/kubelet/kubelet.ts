@@ -65,6 +65,7 @@ import { openCgroupDriver } from './kubelet-cgroups.ts';
 import { makeResizes } from './kubelet-resizes.ts';
 import { resourceChanges } from './support/resize/pod-resources.ts';
 import { Volumes } from './support/volumes/volumes.ts';
+import { warnOfSwap } from './support/volumes/warn-of-swap.ts';
 
 export interface KubeletOptions {
   config: KubeletConfig;
@@ -155,11 +156,14 @@ export async function runKubelet(
     throw new NotFoundError(`Cannot read ${what}: this kubelet has no API server`);
   };
   const objects = new WatchedObjects({
-    watch: (kind, namespace, name, onChange) =>
-      known === undefined
-        ? withoutApi(`${kind} "${namespace}/${name}"`)
-        : known.watchObject(kind, namespace, name, onChange),
-    onChange: (kind, namespace, name) => volumes.markObject(kind, namespace, name),
+    watch: (kind, namespace, name, onChange) => {
+      if (known === undefined) throw new Error('not supported due to running kubelet in standalone mode');
+      return known.watchObject(kind, namespace, name, onChange);
+    },
+    onChange: (kind, namespace, name, uids) => {
+      volumes.markObject(kind, namespace, name);
+      for (const uid of uids) if (sync.waitsForObjects(uid)) workers.mark(uid); // loop: it may be what they wait for
+    },
     waitMs: objectWaitMs,
     withDeadline: (what, ms, s, work) => withDeadline(what, ms, clock, s, work),
   });
@@ -250,7 +254,10 @@ export async function runKubelet(
       resource: (selector) =>
         resourceField(resizes.given(pod), selector, { nodeAllocatable: allocatable, usesPodLimits: false }),
     }),
-    requestToken: async (wish, s) => known?.requestToken(wish, s) ?? withoutApi('a service account token'),
+    requestToken: async (wish, s) => {
+      if (known === undefined) throw new Error('cannot use TokenManager when kubelet is in standalone mode');
+      return await known.requestToken(wish, s);
+    },
     mounts,
     nodeAllocatable: () => allocatable,
   });
@@ -602,6 +609,8 @@ export async function runKubelet(
 
   // ---- start
   await volumes.prepareRoot(signal);
+  const probe = join(config.rootDir, 'noswap-probe');
+  await warnOfSwap({ swapBytes: facts.swapBytes, probe, mounts, nodeEvent }, signal);
   await images.open();
   await userNamespaces.load(await volumes.orphans());
   await why.open();

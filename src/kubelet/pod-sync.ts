@@ -101,6 +101,8 @@ export class PodSync implements PodTurns {
   readonly #toLookAt = new Set<string>();
   /** Volumes of pods that this process has mounted or taken over, by pod uid. */
   readonly #volumes = new Map<string, ReadonlyMap<string, MountedVolume>>();
+  /** Pods whose volumes could not all be mounted at their last turn. */
+  readonly #lackVolumes = new Set<string>();
 
   constructor(need: PodSyncNeed) {
     this.#need = need;
@@ -119,8 +121,14 @@ export class PodSync implements PodTurns {
     return this.#volumes.get(uid) ?? new Map();
   }
 
+  /** Whether the pod could not go on at its last turn for want of something that an object may bring. */
+  waitsForObjects(uid: string): boolean {
+    return this.#lackVolumes.has(uid) || [...this.failures(uid).values()].some(isConfigError);
+  }
+
   /** Drops what is remembered of a pod that is gone. */
   forget(uid: string): void {
+    this.#lackVolumes.delete(uid);
     this.#failures.delete(uid);
     this.#hadTurn.delete(uid);
     this.#toLookAt.delete(uid);
@@ -296,8 +304,11 @@ export class PodSync implements PodTurns {
       return message;
     });
     if ('failure' in directories) return directories;
+    this.#lackVolumes.delete(uidOf(pod));
     const mounting = phases.span(pod, 'volumes', () => volumes.mount(pod, interrupt));
-    return await this.#orFailure(mounting, interrupt, (text) => text); // each volume has said for itself what is wrong
+    const mounted = await this.#orFailure(mounting, interrupt, (text) => text); // each has said for itself what is wrong
+    if ('failure' in mounted) this.#lackVolumes.add(uidOf(pod));
+    return mounted;
   }
 
   /** @param explain makes the turn's message of the error's, and says it to whom it concerns */
@@ -404,6 +415,8 @@ function toldFailures({ status }: Pod, observed: ObservedPod | undefined): Map<s
 
 const isRunningNow = (observed: ObservedPod | undefined, name: string): boolean =>
   latestContainer(observed, name)?.state === 'running';
+
+const isConfigError = ({ reason }: StartFailure): boolean => reason === 'CreateContainerConfigError';
 
 /** Init containers and jobs tend to end soon after their start; a server does not. */
 function isShortLived(pod: Pod, observed: ObservedPod | undefined): boolean {

@@ -6,7 +6,7 @@
  * carry the operation, the path and the errno name (`errnoOf` of base/errors.ts).
  * Needs root (CAP_SYS_ADMIN) for mounting.
  */
-import { mkdir, readFile, realpath } from 'node:fs/promises';
+import { mkdir, readFile, realpath, rmdir } from 'node:fs/promises';
 import { release } from 'node:os';
 import { basename, dirname } from 'node:path';
 import { errnoOf } from '../../base/errors.ts';
@@ -55,6 +55,17 @@ export class Mounts {
       }
     }
     await mount({ ...tmpfs, data: size.join() }, signal);
+  }
+
+  /** Whether file systems in memory stay out of swap. @param probe a directory to try it on: it is made and removed */
+  async canNoSwap(probe: string, signal: AbortSignal): Promise<boolean> {
+    if (this.#canNoSwap === undefined) {
+      await mkdir(probe, { recursive: true, mode: 0o750 });
+      await this.mountTmpfs(probe, { sizeBytes: 4096 }, signal);
+      await this.unmount(probe, signal);
+      await rmdir(probe);
+    }
+    return this.#canNoSwap === true;
   }
 
   /** A file system of huge pages. @param pageSize as the kernel reads it: `2M`, `2Mi` */

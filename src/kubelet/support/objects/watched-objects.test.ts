@@ -47,7 +47,7 @@ beforeEach(() => {
         },
       };
     },
-    onChange: (kind, namespace, name) => changes.push(`${kind}/${namespace}/${name}`),
+    onChange: (kind, namespace, name, uids) => changes.push(`${kind}/${namespace}/${name} of ${[...uids].join()}`),
     waitMs: 1000,
     withDeadline: (what, ms, signal, work) => withDeadline(what, ms, clock, signal, work),
   });
@@ -96,7 +96,30 @@ describe('WatchedObjects', () => {
   it('tells changes', () => {
     objects.register(uses('a', 'x'));
     watches[0]?.tell();
-    expect(changes).toEqual(['ConfigMap/default/x']);
+    expect(changes).toEqual(['ConfigMap/default/x of a']);
+  });
+
+  it.each(['by a reader', 'by the watch'])('an immutable object seen %s is watched no more, and stays', async (how) => {
+    objects.register(uses('a', 'x'));
+    const [watch] = watches;
+    if (watch === undefined) throw new Error('nothing is watched');
+    watch.object = { metadata: { name: 'x' }, data: { v: 'mutable yet' } };
+    watch.sync();
+    await objects.configMap('default', 'x', stop.signal);
+    expect(live()).toHaveLength(1);
+    watch.object = { metadata: { name: 'x' }, immutable: true, data: { v: 'first' } };
+    if (how === 'by the watch') watch.tell();
+    else await objects.configMap('default', 'x', stop.signal);
+    expect(live()).toEqual([]);
+    watch.object = undefined; // what a watch would tell, were there one
+    objects.register(uses('b', 'x'));
+    objects.unregister('a');
+    expect((await objects.configMap('default', 'x', stop.signal)).data).toEqual({ v: 'first' });
+    expect(watches).toHaveLength(1);
+    objects.unregister('b'); // the last one forgets it
+    objects.register(uses('c', 'x'));
+    expect(live()).toEqual(['ConfigMap/default/x']);
+    expect(watches).toHaveLength(2);
   });
 
   it('reads an object once the watch knows', async () => {
@@ -117,7 +140,9 @@ describe('WatchedObjects', () => {
 
   it('does not wait for ever for an API that says nothing', async () => {
     const read = objects.configMap('default', 'x', stop.signal);
-    const failed = expect(read).rejects.toThrow('fetching configmap "default/x" took longer than 1s');
+    const failed = expect(read).rejects.toThrow(
+      /^failed to sync configmap cache: timed out waiting for the condition$/,
+    );
     await clock.advance(1000);
     await failed;
   });

@@ -1,6 +1,7 @@
 /**
  * The ConfigMaps and Secrets that pods on this node name: each watched by its own name from the first pod that needs it
- * to the last, so that a change is known at once and the node asks for nothing else. Immutable objects are read once.
+ * to the last, so that a change is known at once and the node asks for nothing else. An immutable object is not watched
+ * any more once it was seen: it stays as it was for as long as a pod names it, whatever becomes of it in the API.
  */
 import { NotFoundError } from '../../../base/errors.ts';
 import type { ConfigMap, Pod, Secret } from '../../../objects/generated/core-v1.ts';
@@ -17,7 +18,8 @@ export interface ObjectWatch {
 
 interface WatchedObjectsNeed {
   watch(kind: ObjectKind, namespace: string, name: string, onChange: () => void): ObjectWatch;
-  onChange(kind: ObjectKind, namespace: string, name: string): void;
+  /** @param uids the pods that name it */
+  onChange(kind: ObjectKind, namespace: string, name: string, uids: ReadonlySet<string>): void;
   /** How long a reader waits for an object that the API has not told us of yet. */
   waitMs: number;
   withDeadline<T>(what: string, ms: number, signal: AbortSignal, work: (signal: AbortSignal) => Promise<T>): Promise<T>;
@@ -28,6 +30,8 @@ interface Watched {
   stop: AbortController;
   done: Promise<void>;
   uids: Set<string>;
+  /** The object, when it is immutable: nobody watches it any more. */
+  fixed: ConfigMap | Secret | undefined;
   /** Who reads it now. One who reads for a pod that is gone keeps no watch. */
   readers: number;
 }
@@ -76,17 +80,28 @@ export class WatchedObjects {
   /** @throws {NotFoundError} in upstream's words when the API does not have it */
   async #get(kind: ObjectKind, namespace: string, name: string, signal: AbortSignal): Promise<ConfigMap | Secret> {
     const watched = this.#open(kind, namespace, name);
-    const what = `${kind.toLowerCase()} "${namespace}/${name}"`;
     watched.readers++;
     try {
-      await this.#need.withDeadline(`fetching ${what}`, this.#need.waitMs, signal, (s) => watched.watch.whenSynced(s));
+      if (watched.fixed === undefined) await this.#whenSynced(kind, watched, signal);
     } finally {
       watched.readers--;
       this.#closeUnused(keyOf(kind, namespace, name));
     }
-    const object = watched.watch.get();
+    const object = watched.fixed ?? watched.watch.get();
     if (object === undefined) throw new NotFoundError(`${kind.toLowerCase()} "${name}" not found`);
+    fix(watched);
     return object;
+  }
+
+  async #whenSynced(kind: ObjectKind, { watch }: Watched, signal: AbortSignal): Promise<void> {
+    const { waitMs, withDeadline } = this.#need;
+    const what = `${kind.toLowerCase()} cache`;
+    try {
+      await withDeadline(what, waitMs, signal, (s) => watch.whenSynced(s));
+    } catch {
+      signal.throwIfAborted();
+      throw new Error(`failed to sync ${what}: timed out waiting for the condition`);
+    }
   }
 
   #open(kind: ObjectKind, namespace: string, name: string): Watched {
@@ -94,10 +109,13 @@ export class WatchedObjects {
     const known = this.#watched.get(key);
     if (known !== undefined) return known;
     const stop = new AbortController();
-    const watch = this.#need.watch(kind, namespace, name, () => this.#need.onChange(kind, namespace, name));
+    const watch = this.#need.watch(kind, namespace, name, () => {
+      fix(watched);
+      this.#need.onChange(kind, namespace, name, watched.uids);
+    });
     const signal = AbortSignal.any([this.#signal, stop.signal]);
     const done = watch.run(signal).catch(() => {}); // a list-watch logs and retries by itself; it rejects only when stopped
-    const watched: Watched = { watch, stop, done, uids: new Set(), readers: 0 };
+    const watched: Watched = { watch, stop, done, uids: new Set(), fixed: undefined, readers: 0 };
     this.#watched.set(key, watched);
     return watched;
   }
@@ -108,6 +126,14 @@ export class WatchedObjects {
     watched.stop.abort();
     this.#watched.delete(key);
   }
+}
+
+/** Ends the watch of an object that never changes. */
+function fix(watched: Watched): void {
+  const object = watched.watch.get();
+  if (watched.fixed !== undefined || object?.immutable !== true) return;
+  watched.fixed = object;
+  watched.stop.abort();
 }
 
 const keyOf = (kind: ObjectKind, namespace: string, name: string): string => `${kind}/${namespace}/${name}`;

@@ -148,7 +148,7 @@ async function repairVisibleLinks(directory: string, files: Payload): Promise<vo
     if (names.has(name)) continue; // a link of ours, or a directory made for a mount inside this volume
     const link = join(directory, name);
     await symlink(`${dataLink}/${name}`, link);
-    if (uid !== undefined) await lchown(link, uid, 0);
+    if (uid !== undefined) await lchown(link, uid, -1); // its group it has from the volume
   }
   for (const { name } of present.filter((entry) => entry.isSymbolicLink() && !entry.name.startsWith('..'))) {
     if (owners.has(name)) continue;

@@ -1,6 +1,6 @@
 /** Collects what a projected volume shows, from the API and from the pod itself. Touches no disk. */
 import { createHash } from 'node:crypto';
-import { NotFoundError, isNotFound } from '../../../base/errors.ts';
+import { NotFoundError, describeError, isNotFound } from '../../../base/errors.ts';
 import type { ConfigMap, Pod, Secret, Volume, VolumeProjection } from '../../../objects/generated/core-v1.ts';
 import { uidOf } from '../../pod-model.ts';
 import {
@@ -52,7 +52,7 @@ export async function fetchPayload(
   const payload: Payload = new Map();
   for (const part of parts) {
     if (part.status === 'fulfilled') for (const [path, file] of part.value) payload.set(path, file);
-    else problems.push(part.reason instanceof Error ? part.reason.message : String(part.reason));
+    else problems.push(describeError(part.reason));
   }
   signal.throwIfAborted();
   if (problems.length > 0) throw aggregateError(problems);

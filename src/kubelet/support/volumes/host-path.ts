@@ -1,6 +1,7 @@
 /** Checks of hostPath volumes. The kubelet mounts nothing for them: the runtime gets the path itself. */
 import { constants } from 'node:fs';
 import { mkdir, open } from 'node:fs/promises';
+import { errnoOf } from '../../../base/errors.ts';
 import type { HostPathVolumeSource } from '../../../objects/generated/core-v1.ts';
 
 const fileTypes: Record<string, { bits: number; name: string }> = {
@@ -39,5 +40,9 @@ export async function checkHostPath(
 }
 
 async function createEmpty(path: string): Promise<void> {
-  await (await open(path, 'wx', 0o644)).close();
+  try {
+    await (await open(path, 'wx', 0o644)).close();
+  } catch (err) {
+    if (errnoOf(err) !== 'EEXIST') throw err; // somebody was faster: the next look tells what it is
+  }
 }
