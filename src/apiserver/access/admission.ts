@@ -5,21 +5,14 @@
 import type { Namespace, Node, Pod, ServiceAccount } from '../../objects/generated/core-v1.ts';
 import type { PriorityClass } from '../../objects/generated/scheduling-v1.ts';
 import type { RuntimeClass } from '../../objects/generated/node-v1.ts';
-import type { StorageClass } from '../../objects/generated/storage-v1.ts';
 import type { CertificateSigningRequest } from '../../objects/generated/certificates-v1.ts';
-import type { PersistentVolumeClaim } from '../../objects/generated/core-v1.ts';
-import type { Clock } from '../../base/clock.ts';
 import { isSameMeaning } from '../resources/api-object.ts';
-import { type Admission, type Registry, randomSuffix } from '../resources/registry.ts';
-import type { ResourceTable } from '../resources/resource-table.ts';
+import { type Admission, randomSuffix } from '../resources/registry.ts';
 import { type Resource, typed } from '../resources/resource.ts';
 import { type StatusError, forbidden, notFound } from '../resources/status-error.ts';
-
-export interface AdmissionNeed {
-  registry: () => Registry;
-  table: ResourceTable;
-  clock: Clock;
-}
+import { checkClaimGrowth, protectStorage, setDefaultStorageClass } from './admit-storage.ts';
+import { type AdmissionNeed, type Step, isCreateOf, shownName } from './admission-step.ts';
+import { restrictClaimStatus } from './restrict-node.ts';
 
 const keptNamespaces = ['default', 'kube-system', 'kube-public'];
 const mirrorAnnotation = 'kubernetes.io/config.mirror';
@@ -27,15 +20,16 @@ const tokenMountPath = '/var/run/secrets/kubernetes.io/serviceaccount';
 /** How long a pod waits for its service account, which a controller may be about to make. */
 const accountWaitMs = 1000;
 
-type Step = (admission: Admission, need: AdmissionNeed) => Promise<void> | void;
-
 const steps: readonly Step[] = [
   checkNamespace,
   addServiceAccount,
+  restrictClaimStatus,
   taintNewNode,
   setPriority,
   addTolerations,
   setDefaultStorageClass,
+  protectStorage,
+  checkClaimGrowth,
   addRuntimeOverhead,
   signRequester,
 ];
@@ -43,14 +37,6 @@ const steps: readonly Step[] = [
 /** @throws {StatusError} when a step refuses */
 export async function admit(admission: Admission, need: AdmissionNeed): Promise<void> {
   for (const step of steps) await step(admission, need);
-}
-
-function isCreateOf({ operation, resource, subresource }: Admission, name: string, group = ''): boolean {
-  return operation === 'create' && subresource === '' && resource.resource === name && resource.group === group;
-}
-
-function shownName({ metadata }: Admission['object']): string {
-  return metadata.name || (metadata.generateName ?? '');
 }
 
 async function checkNamespace({ operation, resource, object, context }: Admission, need: AdmissionNeed): Promise<void> {
@@ -220,25 +206,6 @@ function addTolerations(admission: Admission): void {
     const toleration = { key, operator: 'Exists', effect: 'NoExecute', tolerationSeconds: 300 };
     spec.tolerations = [...(spec.tolerations ?? []), toleration];
   }
-}
-
-const defaultClassAnnotation = 'storageclass.kubernetes.io/is-default-class';
-
-async function setDefaultStorageClass(admission: Admission, { registry, table }: AdmissionNeed): Promise<void> {
-  if (!isCreateOf(admission, 'persistentvolumeclaims')) return;
-  const { spec } = typed<PersistentVolumeClaim>(admission.object);
-  if (spec === undefined || spec.storageClassName !== undefined) return;
-  const cache = registry().cache(table.must('storage.k8s.io/v1', 'storageclasses'));
-  await cache.ready(admission.context.signal);
-  const defaults = [...cache.values()]
-    .map(({ object }) => typed<StorageClass>(object))
-    .filter(({ metadata }) => metadata.annotations?.[defaultClassAnnotation] === 'true')
-    .toSorted((a, b) => {
-      const [at, bt] = [a.metadata.creationTimestamp ?? '', b.metadata.creationTimestamp ?? ''];
-      return at === bt ? (a.metadata.name < b.metadata.name ? -1 : 1) : at > bt ? -1 : 1;
-    });
-  const chosen = defaults[0];
-  if (chosen !== undefined) spec.storageClassName = chosen.metadata.name;
 }
 
 async function addRuntimeOverhead(admission: Admission, { registry, table }: AdmissionNeed): Promise<void> {

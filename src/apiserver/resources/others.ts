@@ -1,21 +1,15 @@
 /** Kinds that need little more than the generic path: a default here, a rule there. One entry each. */
 import type { CertificateSigningRequest } from '../../objects/generated/certificates-v1.ts';
-import type { PersistentVolume, PersistentVolumeClaim } from '../../objects/generated/core-v1.ts';
 import type { NetworkPolicy } from '../../objects/generated/networking-v1.ts';
 import type { ClusterRoleBinding } from '../../objects/generated/rbac-v1.ts';
-import type { CSIDriver, StorageClass } from '../../objects/generated/storage-v1.ts';
 import { type ApiObject, isSameMeaning, listAt, textAt } from './api-object.ts';
 import { type FieldError, forbiddenField, immutable, invalidValue, required } from './field-errors.ts';
 import {
   certificateSigningRequestColumns,
-  csiNodeColumns,
   ingressClassColumns,
-  persistentVolumeClaimColumns,
-  persistentVolumeColumns,
   podDisruptionBudgetColumns,
   priorityClassColumns,
   runtimeClassColumns,
-  storageClassColumns,
 } from './print-others.ts';
 import { defaultColumns, nameAndAge } from './print-table.ts';
 import { type Strategy, typed } from './resource.ts';
@@ -49,35 +43,6 @@ const binding: Strategy = {
 const role: Strategy = { nameRule: 'segment', columns: defaultColumns, updateMayCreate: true };
 
 export const otherStrategies: Readonly<Record<string, Strategy>> = {
-  persistentvolumes: {
-    ...plain,
-    deleteReturnsObject: true,
-    columns: persistentVolumeColumns,
-    applyDefaults(object) {
-      object['spec'] ??= {};
-      const { spec } = typed<PersistentVolume>(object);
-      if (spec === undefined) return;
-      spec.persistentVolumeReclaimPolicy ||= 'Retain';
-      spec.volumeMode ||= 'Filesystem';
-      if (spec.hostPath !== undefined) spec.hostPath.type ??= '';
-    },
-    prepareCreate(object) {
-      object['status'] = { phase: 'Pending' };
-    },
-  },
-  persistentvolumeclaims: {
-    ...plain,
-    deleteReturnsObject: true,
-    columns: persistentVolumeClaimColumns,
-    applyDefaults(object) {
-      object['spec'] ??= {};
-      const { spec } = typed<PersistentVolumeClaim>(object);
-      if (spec !== undefined) spec.volumeMode ||= 'Filesystem';
-    },
-    prepareCreate(object) {
-      object['status'] = { phase: 'Pending' };
-    },
-  },
   podtemplates: { ...plain, deleteReturnsObject: true },
   resourcequotas: { ...plain, deleteReturnsObject: true },
   limitranges: { ...plain, columns: defaultColumns, updateMayCreate: true },
@@ -172,42 +137,6 @@ export const otherStrategies: Readonly<Record<string, Strategy>> = {
     },
   },
   'ipaddresses.networking.k8s.io': { ...plain, nameRule: 'segment', validateUpdate: kept('spec') },
-  'storageclasses.storage.k8s.io': {
-    ...plain,
-    deleteReturnsObject: true,
-    columns: storageClassColumns,
-    applyDefaults(object) {
-      const storageClass = typed<StorageClass>(object);
-      storageClass.reclaimPolicy ||= 'Delete';
-      storageClass.volumeBindingMode ||= 'Immediate';
-    },
-    validateUpdate: kept('provisioner', 'parameters', 'reclaimPolicy', 'volumeBindingMode'),
-  },
-  'csidrivers.storage.k8s.io': {
-    ...plain,
-    deleteReturnsObject: true,
-    updateNeedsRevision: true,
-    applyDefaults(object) {
-      object['spec'] ??= {};
-      const { spec } = typed<CSIDriver>(object);
-      spec.attachRequired ??= true;
-      spec.podInfoOnMount ??= false;
-      spec.volumeLifecycleModes ??= ['Persistent'];
-      spec.storageCapacity ??= false;
-      spec.fsGroupPolicy ||= 'ReadWriteOnceWithFSType';
-      spec.requiresRepublish ??= false;
-      spec.seLinuxMount ??= false;
-    },
-  },
-  'csinodes.storage.k8s.io': {
-    ...plain,
-    deleteReturnsObject: true,
-    updateNeedsRevision: true,
-    columns: csiNodeColumns,
-  },
-  'csistoragecapacities.storage.k8s.io': { ...plain, updateNeedsRevision: true, columns: defaultColumns },
-  'volumeattachments.storage.k8s.io': { ...plain, deleteReturnsObject: true, updateNeedsRevision: true },
-  'volumeattributesclasses.storage.k8s.io': { ...plain, deleteReturnsObject: true },
   'roles.rbac.authorization.k8s.io': role,
   'clusterroles.rbac.authorization.k8s.io': role,
   'rolebindings.rbac.authorization.k8s.io': binding,

@@ -15,6 +15,8 @@ import {
 import { type ContainerList, validateRestartPolicy } from './restart-validation.ts';
 import { validatePodResources, validateResizePolicies } from './pod-resize.ts';
 import { labelProblems, subdomainProblems } from './validate-names.ts';
+import { claimSourceErrors } from './volume-source-validation.ts';
+import { validateClaimSpec } from './volume-validation.ts';
 
 export function validatePodSpec(spec: PodSpec, field: string): FieldError[] {
   const errors: FieldError[] = [];
@@ -27,6 +29,9 @@ export function validatePodSpec(spec: PodSpec, field: string): FieldError[] {
     const { name: _name, ...sources } = volume;
     const kinds = Object.values(sources).filter((source) => source !== undefined).length;
     if (kinds > 1) errors.push(forbiddenField(at, 'may not specify more than 1 volume type'));
+    errors.push(...claimSourceErrors(volume, at));
+    const claim = volume.ephemeral?.volumeClaimTemplate?.spec;
+    if (claim !== undefined) errors.push(...validateClaimSpec(claim, `${at}.ephemeral.volumeClaimTemplate.spec`));
   }
   if (spec.containers.length === 0) errors.push(required(`${field}.containers`));
   const names = new Set<string>();

@@ -7,8 +7,6 @@ import type {
   Event,
   Namespace,
   Node,
-  PersistentVolume,
-  PersistentVolumeClaim,
   PodSpec,
   PodTemplateSpec,
   Secret,
@@ -403,77 +401,6 @@ export const cronJobColumns: TableColumns = {
   },
 };
 
-const accessModeShort: Record<string, string> = {
-  ReadWriteOnce: 'RWO',
-  ReadOnlyMany: 'ROX',
-  ReadWriteMany: 'RWX',
-  ReadWriteOncePod: 'RWOP',
-};
-const modesText = (modes: readonly string[] | undefined): string =>
-  (modes ?? []).map((mode) => accessModeShort[mode] ?? mode).join(',');
-
-export const persistentVolumeColumns: TableColumns = {
-  columns: columns(
-    'Name',
-    'Capacity',
-    'Access Modes',
-    'Reclaim Policy',
-    'Status',
-    'Claim',
-    'StorageClass',
-    'VolumeAttributesClass',
-    'Reason',
-    'Age',
-    'VolumeMode*',
-  ),
-  cells(object, nowMs) {
-    const { metadata, spec, status } = typed<PersistentVolume>(object);
-    const claim = spec?.claimRef;
-    return [
-      metadata.name,
-      spec?.capacity?.['storage'] ?? '',
-      modesText(spec?.accessModes),
-      spec?.persistentVolumeReclaimPolicy ?? '',
-      metadata.deletionTimestamp === undefined ? (status?.phase ?? '') : 'Terminating',
-      claim === undefined ? '' : `${claim.namespace}/${claim.name}`,
-      spec?.storageClassName ?? '',
-      spec?.volumeAttributesClassName ?? '<unset>',
-      status?.reason ?? '',
-      age(metadata.creationTimestamp, nowMs),
-      spec?.volumeMode ?? '<unset>',
-    ];
-  },
-};
-
-export const persistentVolumeClaimColumns: TableColumns = {
-  columns: columns(
-    'Name',
-    'Status',
-    'Volume',
-    'Capacity',
-    'Access Modes',
-    'StorageClass',
-    'VolumeAttributesClass',
-    'Age',
-    'VolumeMode*',
-  ),
-  cells(object, nowMs) {
-    const { metadata, spec, status } = typed<PersistentVolumeClaim>(object);
-    const isBound = Boolean(spec?.volumeName);
-    return [
-      metadata.name,
-      metadata.deletionTimestamp === undefined ? (status?.phase ?? '') : 'Terminating',
-      spec?.volumeName ?? '',
-      isBound ? (status?.capacity?.['storage'] ?? '') : '',
-      isBound ? modesText(status?.accessModes) : '',
-      spec?.storageClassName ?? '',
-      spec?.volumeAttributesClassName ?? '<unset>',
-      age(metadata.creationTimestamp, nowMs),
-      spec?.volumeMode ?? '<unset>',
-    ];
-  },
-};
-
 /** Kinds whose cells are plain fields: the column's text, and where it is found. */
 function plain(...wanted: Array<[column: string, ...path: string[]]>): TableColumns {
   return {
@@ -486,12 +413,6 @@ function plain(...wanted: Array<[column: string, ...path: string[]]>): TableColu
   };
 }
 
-export const storageClassColumns = plain(
-  ['Provisioner', 'provisioner'],
-  ['ReclaimPolicy', 'reclaimPolicy'],
-  ['VolumeBindingMode', 'volumeBindingMode'],
-  ['(boolean)AllowVolumeExpansion', 'allowVolumeExpansion'],
-);
 export const runtimeClassColumns = plain(['Handler', 'handler']);
 export const ingressClassColumns = plain(['Controller', 'spec', 'controller']);
 
@@ -503,15 +424,6 @@ export const priorityClassColumns: TableColumns = {
     object['globalDefault'] ?? false,
     age(object.metadata.creationTimestamp, nowMs),
     textAt(object, 'preemptionPolicy'),
-  ],
-};
-
-export const csiNodeColumns: TableColumns = {
-  columns: columns('Name', '(integer)Drivers', 'Age'),
-  cells: (object, nowMs) => [
-    object.metadata.name,
-    listAt(object, 'spec', 'drivers').length,
-    age(object.metadata.creationTimestamp, nowMs),
   ],
 };
 

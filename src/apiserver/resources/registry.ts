@@ -284,7 +284,7 @@ export class Registry {
     carryMeta(metadata, old.metadata);
     keepOtherParts(resource, object, old, subresource);
     if (subresource === '') strategy.prepareUpdate?.(object, old);
-    if (subresource === 'status') strategy.prepareStatus?.(object, old);
+    if (subresource === 'status') strategy.prepareStatus?.(object, old, rfc3339Seconds(this.#need.clock.nowMs()));
     if (strategy.generationPart !== undefined) {
       const isCounted = !uncounted.has(subresource);
       const isSame = !isCounted || isSameMeaning(strategy.generationPart(object), strategy.generationPart(old));

@@ -17,6 +17,7 @@ import { secretStrategy } from './secrets.ts';
 import { serviceAccountStrategy } from './serviceaccounts.ts';
 import type { ServiceAllocator } from './service-allocator.ts';
 import { serviceStrategy } from './services.ts';
+import { storageStrategies } from './storage-kinds.ts';
 import {
   cronJobStrategy,
   daemonSetStrategy,
@@ -44,6 +45,7 @@ const conversions: Readonly<Record<string, Conversion>> = {
 function strategies(allocator: ServiceAllocator): Readonly<Record<string, Strategy>> {
   return {
     ...otherStrategies,
+    ...storageStrategies,
     pods: podStrategy,
     nodes: nodeStrategy,
     namespaces: namespaceStrategy,

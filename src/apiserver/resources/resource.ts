@@ -53,8 +53,8 @@ export interface Strategy {
   prepareCreate?(object: ApiObject): void;
   /** Carries over what the user may not change; the old status has been put in. */
   prepareUpdate?(object: ApiObject, old: ApiObject): void;
-  /** For writes to `/status`; everything but status and metadata has been put back. */
-  prepareStatus?(object: ApiObject, old: ApiObject): void;
+  /** For writes to `/status`, at the time `now`; everything but status and metadata has been put back. */
+  prepareStatus?(object: ApiObject, old: ApiObject, now: string): void;
   validate?(object: ApiObject): FieldError[];
   validateUpdate?(object: ApiObject, old: ApiObject): FieldError[];
   warnings?(object: ApiObject): string[];

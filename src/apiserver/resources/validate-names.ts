@@ -71,7 +71,8 @@ export function nameProblems(rule: NameRule, name: string): string[] {
   }
 }
 
-function qualifiedNameProblems(key: string): string[] {
+/** Of keys of labels and annotations, and of provisioners. */
+export function qualifiedNameProblems(key: string): string[] {
   const parts = key.split('/');
   const name = parts.at(-1) ?? '';
   const problems: string[] = [];
