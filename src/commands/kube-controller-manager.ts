@@ -1,6 +1,8 @@
 /** `gantry kube-controller-manager`: flags → controllers, until the process is asked to stop. */
-import { readFile } from 'node:fs/promises';
+import { readFile, realpath } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { Command } from 'commander';
+import { removeTree } from '../adapters/mounts/trees.ts';
 import { systemClock } from '../base/clock.ts';
 import { ConfigError } from '../base/errors.ts';
 import { ControllerManager, type ControllerManagerOptions } from '../controllers/controller-manager.ts';
@@ -20,6 +22,7 @@ interface Flags extends ProcessOptions {
   nodeMonitorGracePeriod: number;
   nodeStartupGracePeriod: number;
   terminatedPodGcThreshold: number;
+  pvclaimbinderSyncPeriod: number;
 }
 
 export async function run(args: readonly string[]): Promise<void> {
@@ -38,7 +41,8 @@ export async function run(args: readonly string[]): Promise<void> {
     .option('--node-monitor-period <duration>', 'how often nodes are looked at', durationMs, 5000)
     .option('--node-monitor-grace-period <duration>', 'silence after which a node is lost', durationMs, 50_000)
     .option('--node-startup-grace-period <duration>', 'the same for a node that never reported', durationMs, 60_000)
-    .option('--terminated-pod-gc-threshold <n>', 'finished pods kept at most; 0 keeps all', wholeNumber, 12_500);
+    .option('--terminated-pod-gc-threshold <n>', 'finished pods kept at most; 0 keeps all', wholeNumber, 12_500)
+    .option('--pvclaimbinder-sync-period <duration>', 'how often waiting claims are looked at', durationMs, 15_000);
   const flags = command.parse([...args], { from: 'user' }).opts<Flags>();
   const options = await managerOptions(flags);
   await runProcess('kube-controller-manager', flags, (client, log, signal) =>
@@ -71,7 +75,16 @@ async function managerOptions(flags: Flags): Promise<ControllerManagerOptions> {
       : undefined,
     rootCaPem: flags.rootCaFile === undefined ? undefined : await readFile(flags.rootCaFile, 'utf8'),
     terminatedPodThreshold: flags.terminatedPodGcThreshold,
+    volumeBinding: { periodMs: flags.pvclaimbinderSyncPeriod, removeDirectory },
   };
+}
+
+/** The directory behind a hostPath volume that nobody needs. No link on the way may lead elsewhere. */
+async function removeDirectory(path: string, signal: AbortSignal): Promise<void> {
+  const parent = dirname(path.replace(/\/+$/, ''));
+  const real = await realpath(parent);
+  if (real !== parent) throw new Error(`Cannot delete directory "${path}": a link leads to "${real}"`);
+  await removeTree(path, signal);
 }
 
 function split(text: string): string[] {

@@ -15,6 +15,7 @@ import type { Controller, ControllerContext } from './controller.ts';
 import { DeploymentController } from './deployment/deployment-controller.ts';
 import { EndpointsController } from './endpoints/endpoints-controller.ts';
 import { EndpointSliceController } from './endpointslice/endpointslice-controller.ts';
+import { EphemeralVolumeController } from './ephemeral-volume/ephemeral-volume-controller.ts';
 import { GarbageCollector } from './garbage-collector/garbage-collector.ts';
 import { NamespaceController } from './namespace/namespace-controller.ts';
 import { NodeIpamController, type NodeIpamOptions } from './node-ipam/node-ipam-controller.ts';
@@ -24,6 +25,10 @@ import { ReplicaSetController } from './replicaset/replicaset-controller.ts';
 import { RootCaPublisher } from './root-ca-publisher/root-ca-publisher.ts';
 import { ServiceAccountController } from './serviceaccount/serviceaccount-controller.ts';
 import { TaintEvictionController } from './taint-eviction/taint-eviction-controller.ts';
+import { VolumeBinder, type VolumeBinderOptions } from './volume-binding/volume-binder.ts';
+import { VolumeExpander } from './volume-expansion/volume-expander.ts';
+import { ClaimProtectionController } from './volume-protection/claim-protection-controller.ts';
+import { VolumeProtectionController } from './volume-protection/volume-protection-controller.ts';
 
 export interface ControllerManagerOptions {
   /** `--controllers`: names, `-name` to leave one out, `*` for all. */
@@ -36,6 +41,7 @@ export interface ControllerManagerOptions {
   terminatedPodThreshold: number;
   /** Time before a namespace's content is deleted, in ms; default 5 s. */
   namespaceSettleMs?: number;
+  volumeBinding?: Partial<VolumeBinderOptions>;
 }
 
 type Make = (context: ControllerContext, options: ControllerManagerOptions) => Controller | undefined;
@@ -57,6 +63,12 @@ const makers: Readonly<Record<string, Make>> = {
   'pod-garbage-collector-controller': (context, { terminatedPodThreshold }) =>
     new PodGcController(context, { terminatedThreshold: terminatedPodThreshold }),
   'garbage-collector-controller': (context) => new GarbageCollector(context),
+  'persistentvolume-binder-controller': (context, { volumeBinding }) =>
+    new VolumeBinder(context, { periodMs: 15_000, removeDirectory: undefined, ...volumeBinding }),
+  'persistentvolumeclaim-protection-controller': (context) => new ClaimProtectionController(context),
+  'persistentvolume-protection-controller': (context) => new VolumeProtectionController(context),
+  'persistentvolume-expander-controller': (context) => new VolumeExpander(context),
+  'ephemeral-volume-controller': (context) => new EphemeralVolumeController(context),
 };
 
 /** The short names that `--controllers` also takes, as upstream's does. */
@@ -72,6 +84,11 @@ const aliases: Readonly<Record<string, string>> = {
   namespace: 'namespace-controller',
   podgc: 'pod-garbage-collector-controller',
   garbagecollector: 'garbage-collector-controller',
+  'persistentvolume-binder': 'persistentvolume-binder-controller',
+  'pvc-protection': 'persistentvolumeclaim-protection-controller',
+  'pv-protection': 'persistentvolume-protection-controller',
+  'persistentvolume-expander': 'persistentvolume-expander-controller',
+  'ephemeral-volume': 'ephemeral-volume-controller',
 };
 
 /** Upstream's controllers that work on types or through features that we don't have: asking for them is no mistake. */

@@ -1,0 +1,93 @@
+/** The four writes that make a volume and a claim each other's, each one undefined when it is done already. Pure. */
+import { bindCompletedKey, boundByControllerKey, hasAnnotation, isVolumeOfClaim } from '../../objects/claims.ts';
+import type { PersistentVolume, PersistentVolumeClaim } from '../../objects/generated/core-v1.ts';
+import type { ObjectMeta } from '../../objects/generated/meta-v1.ts';
+import { sameJson } from '../same-json.ts';
+
+export function withAnnotations(metadata: ObjectMeta, added: Readonly<Record<string, string>>): ObjectMeta {
+  return { ...metadata, annotations: { ...metadata.annotations, ...added } };
+}
+
+/** 1: the volume names its claim. */
+export function volumeForClaim(volume: PersistentVolume, claim: PersistentVolumeClaim): PersistentVolume | undefined {
+  const { metadata, spec } = volume;
+  const { name, namespace, uid, resourceVersion } = claim.metadata;
+  const ref = spec?.claimRef;
+  const isOurs = isVolumeOfClaim(volume, claim);
+  if (isOurs && ref?.uid === uid) return undefined;
+  const claimRef = { kind: 'PersistentVolumeClaim', apiVersion: 'v1', namespace, name, uid, resourceVersion };
+  // a user who has kept the volume for the claim gets it back that way
+  const marked = isOurs || hasAnnotation(volume, boundByControllerKey);
+  return {
+    ...volume,
+    metadata: marked ? metadata : withAnnotations(metadata, { [boundByControllerKey]: 'yes' }),
+    spec: { ...spec, claimRef },
+  };
+}
+
+/** 2: the volume's phase. */
+export function volumeInPhase(volume: PersistentVolume, phase: string, message = ''): PersistentVolume | undefined {
+  if (volume.status?.phase === phase) return undefined;
+  const { message: _, ...status } = volume.status ?? {};
+  return { ...volume, status: { ...status, phase, ...(message === '' ? {} : { message }) } };
+}
+
+/** 3: the claim names its volume. */
+export function claimForVolume(
+  claim: PersistentVolumeClaim,
+  { metadata }: PersistentVolume,
+): PersistentVolumeClaim | undefined {
+  const isNamed = claim.spec?.volumeName === metadata.name;
+  if (isNamed && hasAnnotation(claim, bindCompletedKey)) return undefined;
+  const added = { [bindCompletedKey]: 'yes', ...(isNamed ? {} : { [boundByControllerKey]: 'yes' }) };
+  return {
+    ...claim,
+    metadata: withAnnotations(claim.metadata, added),
+    spec: { ...claim.spec, volumeName: metadata.name },
+  };
+}
+
+const sizeBeforeKey = 'volume.alpha.kubernetes.io/pre-resize-capacity';
+
+/** 4: the claim's phase, with what it has got. */
+export function boundClaimStatus(
+  claim: PersistentVolumeClaim,
+  volume: PersistentVolume,
+): PersistentVolumeClaim | undefined {
+  const { status } = claim;
+  const storage = volume.spec?.capacity?.['storage'];
+  if (storage === undefined)
+    throw new Error(`PersistentVolume "${volume.metadata.name}" is without a storage capacity`);
+  const attributes = volume.spec?.volumeAttributesClassName;
+  const wanted = {
+    ...status,
+    phase: 'Bound',
+    accessModes: volume.spec?.accessModes,
+    capacity: isGrowing(claim) ? status?.capacity : { storage: sizeBefore(volume) ?? storage },
+    ...(attributes === undefined || status?.phase === 'Bound' ? {} : { currentVolumeAttributesClassName: attributes }),
+  };
+  return sameJson(wanted, status) ? undefined : { ...claim, status: wanted };
+}
+
+/** While a volume grows, who makes it grow tells the claim how large it has become. */
+function isGrowing({ status }: PersistentVolumeClaim): boolean {
+  if (status?.capacity === undefined) return false;
+  const isUnderWay = (status.conditions ?? []).some(
+    ({ type, status: is }) => is === 'True' && (type === 'Resizing' || type === 'FileSystemResizePending'),
+  );
+  return isUnderWay || (status.allocatedResourceStatuses?.['storage'] ?? '') !== '';
+}
+
+function sizeBefore({ metadata }: PersistentVolume): string | undefined {
+  return metadata.annotations?.[sizeBeforeKey];
+}
+
+/** A claim without a volume has nothing. */
+export function freeClaimStatus(
+  claim: PersistentVolumeClaim,
+  phase: 'Pending' | 'Lost',
+): PersistentVolumeClaim | undefined {
+  const { accessModes, capacity, ...rest } = claim.status ?? {};
+  if (rest.phase === phase && accessModes === undefined && capacity === undefined) return undefined;
+  return { ...claim, status: { ...rest, phase } };
+}
