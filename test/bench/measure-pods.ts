@@ -10,10 +10,11 @@ import { isConflict } from '../../src/base/errors.ts';
 import type { ApiClient } from '../../src/client/api-client.ts';
 import { HttpApiClient } from '../../src/client/http-api-client.ts';
 import { loadKubeconfig } from '../../src/client/kubeconfig.ts';
-import { pods, serviceAccounts } from '../../src/client/resource-types.ts';
+import { configMaps, pods, secrets, serviceAccounts } from '../../src/client/resource-types.ts';
 import type { Pod } from '../../src/objects/generated/core-v1.ts';
 import { awaitUntil } from '../await-until.ts';
 import { type UsageBetween, readUsage, usageBetween } from './process-usage.ts';
+import { benchConfigMap, benchSecret, benchVolumes } from './volume-pods.ts';
 
 export interface MeasureOptions {
   kubeconfig: string;
@@ -25,6 +26,8 @@ export interface MeasureOptions {
   /** As it is numbered inside the node. */
   agentPid: number;
   restSeconds: number;
+  /** Of each pod. */
+  volumes: number;
 }
 
 export interface RoundResult {
@@ -81,7 +84,9 @@ function isReady(pod: Pod): boolean {
   return pod.status?.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True') ?? false;
 }
 
-function podObject(name: string, { nodeName, image }: MeasureOptions): Pod {
+function podObject(name: string, options: MeasureOptions): Pod {
+  const { nodeName, image } = options;
+  const { volumes, volumeMounts } = benchVolumes(options.volumes);
   return {
     apiVersion: 'v1',
     kind: 'Pod',
@@ -91,7 +96,8 @@ function podObject(name: string, { nodeName, image }: MeasureOptions): Pod {
       automountServiceAccountToken: false,
       enableServiceLinks: false,
       terminationGracePeriodSeconds: 1,
-      containers: [{ name: 'pause', image, imagePullPolicy: 'IfNotPresent' }],
+      volumes,
+      containers: [{ name: 'pause', image, imagePullPolicy: 'IfNotPresent', volumeMounts }],
     },
   };
 }
@@ -151,6 +157,10 @@ async function measure(options: MeasureOptions): Promise<MeasureResult> {
   });
   const watcher = new PodWatcher();
   await ensureServiceAccount(api);
+  if (options.volumes > 0) {
+    await api.create(configMaps, benchConfigMap(namespace), never);
+    await api.create(secrets, benchSecret(namespace), never);
+  }
   const { metadata } = await api.list(pods, { namespace }, never);
   try {
     const broken = Promise.withResolvers<never>();

@@ -5,6 +5,7 @@
  *     --pods 1,10,30   how many at once     --rounds 5      of each
  *     --floor-only     the runtime alone    --rest 30       seconds; 0 leaves it out
  *     --program agent  kubelet and kube-proxy in one process
+ *     --volumes 8      in each pod; the runtime's floor stays that of pods without
  *     --no-record      does not append to the results file
  */
 import { appendFile, mkdir, readFile } from 'node:fs/promises';
@@ -35,6 +36,7 @@ interface BenchOptions {
   counts: number[];
   rounds: number;
   restSeconds: number;
+  volumes: number;
   isFloorOnly: boolean;
   isRecorded: boolean;
   program: Program;
@@ -48,6 +50,7 @@ function parseOptions(args: string[]): BenchOptions {
       rounds: { type: 'string', default: '5' },
       rest: { type: 'string', default: '30' },
       program: { type: 'string', default: 'kubelet' },
+      volumes: { type: 'string', default: '0' },
       'floor-only': { type: 'boolean', default: false },
       'no-record': { type: 'boolean', default: false },
     },
@@ -61,10 +64,12 @@ function parseOptions(args: string[]): BenchOptions {
   if (!(Number.isInteger(rounds) && rounds > 0))
     throw new Error(`--rounds must be a number above 0: "${values.rounds}"`);
   if (!(restSeconds >= 0)) throw new Error(`--rest must be seconds: "${values.rest}"`);
+  const volumes = Number(values.volumes);
+  if (!(Number.isInteger(volumes) && volumes >= 0)) throw new Error(`--volumes must be a number: "${values.volumes}"`);
   const { program } = values;
   if (program !== 'kubelet' && program !== 'agent') throw new Error(`--program must be kubelet or agent: "${program}"`);
   const [isFloorOnly, isRecorded] = [values['floor-only'], !values['no-record']];
-  return { counts, rounds, restSeconds, isFloorOnly, isRecorded, program };
+  return { counts, rounds, restSeconds, volumes, isFloorOnly, isRecorded, program };
 }
 
 /** With nothing else on the runtime: the kubelet would take these pods for leftovers. */
@@ -101,6 +106,7 @@ async function measureAgent(containerd: PrivateContainerd, options: BenchOptions
     rounds: options.rounds,
     agentPid: await innerPid(agent.id.pid),
     restSeconds: options.restSeconds,
+    volumes: options.volumes,
   };
   const script = join(import.meta.dirname, 'measure-pods.ts');
   const command = [process.execPath, script, JSON.stringify(measureOptions)];
@@ -129,7 +135,8 @@ async function main(): Promise<void> {
     if (rest.length > 0) console.log(`\n${formatRestFigures(rest, options.program)}`);
     if (options.isRecorded && measured !== undefined) {
       await mkdir(dirname(resultsPath), { recursive: true });
-      const record = { ...run, program: options.program, rounds: options.rounds, pods, rest };
+      const { program, rounds, volumes } = options;
+      const record = { ...run, program, rounds, ...(volumes > 0 ? { volumes } : {}), pods, rest };
       await appendFile(resultsPath, `${JSON.stringify(record)}\n`);
       console.log(`\nappended to ${resultsPath.slice(root.length + 1)}`);
     }
