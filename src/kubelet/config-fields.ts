@@ -122,7 +122,7 @@ export const kubeletFields = {
   imageMaximumGCAge: field('duration', 0, 'honoured'),
   imageGCHighThresholdPercent: field('int', 85, 'honoured', { flag: 'image-gc-high-threshold' }),
   imageGCLowThresholdPercent: field('int', 80, 'honoured', { flag: 'image-gc-low-threshold' }),
-  volumeStatsAggPeriod: field('duration', minute, leaveOut, { flag: 'volume-stats-agg-period' }),
+  volumeStatsAggPeriod: field('duration', minute, 'honoured', { flag: 'volume-stats-agg-period' }),
   kubeletCgroups: field('string', '', leaveOut, { flag: 'kubelet-cgroups' }),
   systemCgroups: field('string', '', leaveOut, { flag: 'system-cgroups' }),
   cgroupRoot: field('string', '', 'honoured', { flag: 'cgroup-root' }),

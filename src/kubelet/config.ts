@@ -104,6 +104,8 @@ export interface KubeletConfig {
   nodeStatusMaxImages: number;
   enableControllerAttachDetach: boolean;
   localStorageCapacityIsolation: boolean;
+  /** Negative: nothing is measured. */
+  volumeStatsAggPeriodMs: number;
 
   // pods on the node
   maxPods: number;
@@ -342,6 +344,7 @@ function toKubeletConfig(
     nodeStatusMaxImages: v.nodeStatusMaxImages,
     enableControllerAttachDetach: v.enableControllerAttachDetach,
     localStorageCapacityIsolation: v.localStorageCapacityIsolation,
+    volumeStatsAggPeriodMs: v.volumeStatsAggPeriod,
     maxPods: v.maxPods,
     idsPerPod: v['userNamespaces.idsPerPod'],
     podsPerCore: v.podsPerCore,

@@ -7,6 +7,7 @@ import { kubernetesVersion } from '../base/version.ts';
 import type { Pod } from '../objects/generated/core-v1.ts';
 import type { PodState } from './dispatch/next-pod-state.ts';
 import { type ObservedPod, isStaticPod } from './pod-model.ts';
+import type { ClaimFigures, KubeletStats } from './kubelet-stats.ts';
 import type { ProcessMeter } from './process-figures.ts';
 
 interface KubeletMetricsNeed {
@@ -19,6 +20,7 @@ interface KubeletMetricsNeed {
   store: { list(): readonly Pod[]; get(uid: string): Pod | undefined; mirrors(): readonly Pod[] };
   workers: { uids(): readonly string[]; state(uid: string): PodState | undefined; isActive(uid: string): boolean };
   resizes: { figures(): { deferred: number; infeasible: number; inProgress: number } };
+  stats: Pick<KubeletStats, 'claims' | 'volumeCounts'>;
   /** How many pods wait for one step for too long. */
   fencedPods(): number;
   meter: Pick<ProcessMeter, 'figures' | 'resetDelay'>;
@@ -29,19 +31,21 @@ type Sample = readonly [labels: Record<string, string>, value: number];
 export class KubeletMetrics {
   readonly #need: KubeletMetricsNeed;
   #registry: Registry | undefined;
+  #claims: readonly ClaimFigures[] = [];
 
   constructor(need: KubeletMetricsNeed) {
     this.#need = need;
   }
 
-  text(): Promise<string> {
+  async text(signal: AbortSignal): Promise<string> {
     this.#registry ??= this.#makeRegistry();
-    return Registry.merge([this.#need.counts, this.#registry]).metrics();
+    this.#claims = await this.#need.stats.claims(signal);
+    return await Registry.merge([this.#need.counts, this.#registry]).metrics();
   }
 
   #makeRegistry(): Registry {
     const registry = new Registry();
-    const { nodeName, cgroupVersion, pods, store, workers, resizes, fencedPods, meter } = this.#need;
+    const { nodeName, cgroupVersion, pods, store, workers, resizes, stats, fencedPods, meter } = this.#need;
     collectDefaultMetrics({ register: registry });
     const gauge = (name: string, help: string, labelNames: string[], samples: () => readonly Sample[]): void => {
       new Gauge({
@@ -98,6 +102,17 @@ export class KubeletMetrics {
     gauge('kubelet_pod_in_progress_resizes', 'Number of pods that are being resized', [], () =>
       one(resizes.figures().inProgress),
     );
+    for (const [name, help, field] of volumeSeries) {
+      gauge(`kubelet_volume_stats_${name}`, help, ['namespace', 'persistentvolumeclaim'], () =>
+        claimSamples(this.#claims, field),
+      );
+    }
+    gauge(
+      'volume_manager_total_volumes',
+      'Number of volumes that pods use, wanted and mounted',
+      ['plugin_name', 'state'],
+      () => stats.volumeCounts().map(({ plugin, state, count }): Sample => [{ plugin_name: plugin, state }, count]),
+    );
     gauge(
       'gantry_event_loop_delay_seconds',
       'Delay of the event loop since the last scrape, 99th percentile',
@@ -119,6 +134,26 @@ export class KubeletMetrics {
     );
     return registry;
   }
+}
+
+const volumeSeries = [
+  ['capacity_bytes', 'Capacity of the volume in bytes', 'capacityBytes'],
+  ['available_bytes', 'Bytes of the volume that are available', 'availableBytes'],
+  ['used_bytes', 'Bytes of the volume that are used', 'usedBytes'],
+  ['inodes', 'Inodes that the volume can have', 'inodes'],
+  ['inodes_free', 'Inodes of the volume that are free', 'inodesFree'],
+  ['inodes_used', 'Inodes of the volume that are used', 'inodesUsed'],
+] as const;
+
+/** A claim that several pods use counts once; a figure that nobody knows has no sample. */
+export function claimSamples(claims: readonly ClaimFigures[], field: (typeof volumeSeries)[number][2]): Sample[] {
+  const samples = new Map<string, Sample>();
+  for (const { namespace, claim, figures } of claims) {
+    const value = figures[field];
+    const labels = { namespace, persistentvolumeclaim: claim };
+    if (value !== undefined) samples.set(`${namespace}/${claim}`, [labels, value]);
+  }
+  return [...samples.values()];
 }
 
 /** Static pods and others: upstream's label of the others is empty. */

@@ -11,13 +11,14 @@ import type { KubeletConfig } from './config.ts';
 import type { PodStore } from './desired/pod-store.ts';
 import type { PodWorkers } from './dispatch/pod-workers.ts';
 import { KubeletMetrics } from './kubelet-metrics.ts';
+import type { KubeletStats } from './kubelet-stats.ts';
 import type { Observe } from './observe/observe.ts';
 import { latestContainer, readySandbox, uidOf } from './pod-model.ts';
 import type { PodWhy } from './pod-why.ts';
 import type { ProcessMeter } from './process-figures.ts';
 import type { PodStatusWriter } from './report/pod-status-writer.ts';
 import { KubeletServer } from './serve/serve.ts';
-import type { ReviewAccess, ReviewToken } from './serve/serve-need.ts';
+import type { Page, ReviewAccess, ReviewToken } from './serve/serve-need.ts';
 import { clientCaFile } from './support/certificates/client-ca.ts';
 import { ServingCertificate } from './support/certificates/serving-certificate.ts';
 import type { Counts } from './support/metrics/metrics.ts';
@@ -38,6 +39,7 @@ interface ServerParts {
   counts: Counts;
   workers: Pick<PodWorkers, 'isActive' | 'state' | 'uids'>;
   resizes: Pick<Resizes, 'figures'>;
+  stats: KubeletStats;
   cgroupVersion: number;
   meter: ProcessMeter;
   startedMs: number;
@@ -48,7 +50,7 @@ interface ServerParts {
 /** Undefined when the configuration says that there is no server. @throws when its certificates cannot be read */
 export async function makeServer(parts: ServerParts): Promise<{ run(signal: AbortSignal): Promise<void> } | undefined> {
   const { config, api, store, statuses, observe, cri, logs, probes, why, meter, startedMs, clock, log } = parts;
-  const { counts, workers, resizes, cgroupVersion } = parts;
+  const { counts, workers, resizes, stats, cgroupVersion } = parts;
   const { server: settings } = config;
   if (!settings.isEnabled) return undefined;
   const isConfigured = settings.tlsCertFile !== '' && settings.tlsPrivateKeyFile !== '';
@@ -75,6 +77,7 @@ export async function makeServer(parts: ServerParts): Promise<{ run(signal: Abor
     store,
     workers,
     resizes,
+    stats,
     cgroupVersion,
     fencedPods: () => why.fenced().length,
     meter,
@@ -127,11 +130,11 @@ export async function makeServer(parts: ServerParts): Promise<{ run(signal: Abor
       ),
     cri,
     readLog: (path, options, isRunning, signal) => logs.read(path, options, isRunning, signal),
-    metricPages: new Map([
-      ['/metrics', () => metrics.text()],
+    metricPages: new Map<string, Page<string>>([
+      ['/metrics', (signal) => metrics.text(signal)],
       ['/metrics/probes', () => probes.metrics()],
     ]),
-    statsSummary: undefined,
+    statsSummary: (onlyCpuAndMemory, signal) => stats.summary(onlyCpuAndMemory, signal),
     configz: () => config.upstreamObject,
     statusz: () => ({ startedMs, nowMs: clock.nowMs(), ...meter.figures(), fencedPods: why.fenced() }),
     healthChecks: [

@@ -63,6 +63,7 @@ import { UserNamespaces } from './support/security/user-namespaces.ts';
 import { TerminationMessages, keepEnd } from './support/termination/termination-messages.ts';
 import { openCgroupDriver } from './kubelet-cgroups.ts';
 import { makeResizes } from './kubelet-resizes.ts';
+import { KubeletStats } from './kubelet-stats.ts';
 import { resourceChanges } from './support/resize/pod-resources.ts';
 import { Volumes } from './support/volumes/volumes.ts';
 import { warnOfSwap } from './support/volumes/warn-of-swap.ts';
@@ -492,9 +493,20 @@ export async function runKubelet(
     clock,
     log: room('dispatch'),
   });
+  const stats = new KubeletStats({
+    config,
+    machine,
+    podCgroups,
+    pods: () => store.list(),
+    mountedVolumes: (uid) => sync.mountedVolumes(uid),
+    observed: (uid) => observe.get(uid),
+    clock,
+    log: room('stats'),
+  });
   const workers: PodWorkers = new PodWorkers({
     sync: async (pod, interrupt, s) => {
       const isFirst = !sync.hadTurn(uidOf(pod));
+      if (isFirst) stats.note(pod);
       if (isFirst) counts.firstTurn(pod.spec.containers.length, sinceSeenMs(pod));
       return await counts.turn(isFirst ? 'create' : 'sync', clock, async () =>
         why.turnEnded(pod, await sync.sync(pod, interrupt, s)),
@@ -598,6 +610,7 @@ export async function runKubelet(
       podReport.forget(uid);
       resizes.forget(uid);
       probes.removePod(uid);
+      stats.forget(uid);
       why.gone(uid);
     },
     garbage: config.containerGarbage,
@@ -642,6 +655,7 @@ export async function runKubelet(
     counts,
     workers,
     resizes,
+    stats,
     cgroupVersion: machine.cgroups.version,
     meter,
     startedMs,
@@ -690,6 +704,7 @@ export async function runKubelet(
     housekeeping,
     nodeReporter,
     logs,
+    stats,
     why,
   ];
   const withApi =

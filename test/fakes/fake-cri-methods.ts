@@ -1,4 +1,5 @@
 /** The CRI methods that the fake has, each a translation between messages and the runtime in memory. */
+import { dirname } from 'node:path';
 import { randomBytes } from 'node:crypto';
 import type { ContainerEventResponse } from '../../src/adapters/cri/generated/runtime/v1/ContainerEventResponse.ts';
 import type { ContainerStats } from '../../src/adapters/cri/generated/runtime/v1/ContainerStats.ts';
@@ -204,7 +205,7 @@ export function imageMethods(cri: FakeCri): Handlers {
       image_filesystems: [
         {
           timestamp: String(BigInt(Math.round(cri.clock.nowMs())) * 1_000_000n),
-          fs_id: { mountpoint: '/var/lib/containerd/io.containerd.snapshotter.v1.overlayfs' },
+          fs_id: { mountpoint: dirname(cri.socketPath) }, // one that is there
           used_bytes: { value: images.list().reduce((sum, { sizeBytes }) => sum + sizeBytes, 0) },
           inodes_used: { value: images.list().length },
         },

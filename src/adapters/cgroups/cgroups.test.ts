@@ -121,6 +121,19 @@ describe('Cgroups on v1', () => {
       limitBytes: undefined,
     });
     expect(await cgroups.cpuUsageNs('/a')).toBe(123_456_789);
+    for (const [file, text] of [
+      ['usage_in_bytes', '5000'],
+      ['limit_in_bytes', '9223372036854771712'],
+      ['stat', 'total_inactive_file 300\ntotal_rss 600\n'],
+    ] as const) {
+      await put(`memory/memory.${file}`, text);
+    }
+    expect(await cgroups.rootMemory(8000)).toEqual({
+      usageBytes: 5000,
+      workingSetBytes: 4700,
+      rssBytes: 600,
+      limitBytes: 8000,
+    });
     expect(await cgroups.memory('/b')).toBeUndefined();
     expect(await cgroups.cpuUsageNs('/b')).toBeUndefined();
   });
@@ -172,6 +185,14 @@ describe('Cgroups on v2', () => {
       workingSetBytes: 800,
       rssBytes: 500,
       limitBytes: 4096,
+    });
+    expect(await cgroups.rootMemory(8000)).toBeUndefined();
+    await put('memory.stat', 'anon 500\nfile 300\ninactive_file 100\n');
+    expect(await cgroups.rootMemory(8000)).toEqual({
+      usageBytes: 800,
+      workingSetBytes: 700,
+      rssBytes: 500,
+      limitBytes: 8000,
     });
     expect(await cgroups.cpuUsageNs('/kubepods')).toBe(42_000);
     expect(await cgroups.hasSwapLimit('/kubepods')).toBe(false);

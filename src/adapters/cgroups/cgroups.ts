@@ -167,6 +167,25 @@ export class Cgroups {
     };
   }
 
+  /** Of all processes of the machine. @param machineBytes the memory that there is */
+  async rootMemory(machineBytes: number): Promise<CgroupMemory | undefined> {
+    if (this.version === 1) {
+      const seen = await this.memory('/');
+      return seen === undefined ? undefined : { ...seen, limitBytes: machineBytes };
+    }
+    // the root of v2 has no memory.current
+    const stat = await read(join(this.#root, 'memory.stat'));
+    if (stat === undefined) return undefined;
+    const field = (name: string): number => Number(new RegExp(`^${name} (\\d+)$`, 'm').exec(stat)?.[1] ?? 0);
+    const usageBytes = field('anon') + field('file');
+    return {
+      usageBytes,
+      workingSetBytes: Math.max(0, usageBytes - field('inactive_file')),
+      rssBytes: field('anon'),
+      limitBytes: machineBytes,
+    };
+  }
+
   /** CPU time per period of `cpuPeriodMicros`; undefined without a limit, or without the group. */
   async cpuQuotaMicros(path: string): Promise<number | undefined> {
     const folder = await this.#folderOf('cpu', path);

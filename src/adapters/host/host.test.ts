@@ -69,6 +69,13 @@ describe('Host.facts', () => {
     });
   });
 
+  it('when it started, and how many processes it has', async () => {
+    expect([await host().bootedMs(), await host().taskCount()]).toEqual([undefined, undefined]);
+    await put('proc/stat', 'cpu 1 2\nbtime 1700000000\nprocesses 9\n');
+    await put('proc/loadavg', '0.10 0.20 0.30 2/345 6789\n');
+    expect([await host().bootedMs(), await host().taskCount()]).toEqual([1_700_000_000_000, 345]);
+  });
+
   it('says which file lacks the memory', async () => {
     await expect(host().facts()).rejects.toThrow(/Cannot tell the memory of this machine/);
   });

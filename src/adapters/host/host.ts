@@ -118,6 +118,18 @@ export class Host {
     return { memoryBytes: MemTotal, swapBytes: SwapTotal };
   }
 
+  /** When the machine started, ms since the epoch; undefined where the kernel does not say. */
+  async bootedMs(): Promise<number | undefined> {
+    const seconds = /^btime (\d+)$/m.exec(await textOf(join(this.#roots.proc, 'stat')))?.[1];
+    return seconds === undefined ? undefined : Number(seconds) * 1000;
+  }
+
+  /** Processes and threads that there are now. */
+  async taskCount(): Promise<number | undefined> {
+    const count = /^\S+ \S+ \S+ \d+\/(\d+)/.exec(await textOf(join(this.#roots.proc, 'loadavg')))?.[1];
+    return count === undefined ? undefined : Number(count);
+  }
+
   /** Addresses of all interfaces, in the kernel's order. */
   addresses(): HostAddress[] {
     return Object.entries(networkInterfaces()).flatMap(([interfaceName, addresses = []]) =>

@@ -54,7 +54,10 @@ function begin(periodMs = minute): void {
       const usedBytes = await answer();
       return usedBytes === undefined ? undefined : { ...noFigures, usedBytes };
     },
-    onMeasured: (pod) => measured.push(pod.metadata.name),
+    onMeasured: (some) => {
+      measured.push(...some.map(({ metadata }) => metadata.name));
+      return Promise.resolve();
+    },
     periodMs,
     random: () => 0.5,
     clock,
@@ -253,7 +256,7 @@ it('after a long walk comes a longer rest', async () => {
     },
     filesystem: () => Promise.reject(new Error('none')),
     askVolume: () => Promise.resolve(undefined),
-    onMeasured: () => {},
+    onMeasured: () => Promise.resolve(),
     periodMs: minute,
     random: () => 0,
     clock,

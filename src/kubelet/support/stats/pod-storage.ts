@@ -49,8 +49,8 @@ interface PodStorageNeed {
   filesystem(path: string): Promise<Filesystem>;
   /** Of a claim's or a CSI driver's volume; undefined when nobody can tell. */
   askVolume(pod: Pod, volume: string, signal: AbortSignal): Promise<VolumeFigures | undefined>;
-  /** Told of each pod with limits once its figures are new. */
-  onMeasured(pod: Pod, figures: PodStorageFigures): void;
+  /** Told of pods with limits when their figures are new. */
+  onMeasured(pods: readonly Pod[], signal: AbortSignal): Promise<void>;
   /** `volumeStatsAggPeriod`; 0 or less: nothing is ever measured. */
   periodMs: number;
   /** From 0 to 1: how much of a period each wait is longer than one. */
@@ -193,6 +193,8 @@ export class PodStorage {
     const { usages, failures } = await this.#need.walk(paths, signal);
     this.#tell(failures);
     await Promise.all(pods.map((one) => this.#noteWalked(one, usages)));
+    const limited = pods.map(({ pod }) => pod).filter((pod) => this.#limited.has(uidOf(pod)));
+    if (limited.length > 0) await this.#need.onMeasured(limited, signal);
   }
 
   /** Asks for the volumes that others keep; one that does not answer has no figures. */
@@ -256,7 +258,6 @@ export class PodStorage {
       hostsFile: usages.get(hostsFile),
     };
     this.#figures.set(uid, figures);
-    if (this.#limited.has(uid)) this.#need.onMeasured(pod, figures);
   }
 
   /** Space and inodes are those of the file system that the directory lies on. */
