@@ -27,7 +27,13 @@ import type {
 import type { EndpointSlice } from '../objects/generated/discovery-v1.ts';
 import type { RuntimeClass } from '../objects/generated/node-v1.ts';
 import type { PriorityClass } from '../objects/generated/scheduling-v1.ts';
-import type { CSIDriver, CSINode, StorageClass, VolumeAttachment } from '../objects/generated/storage-v1.ts';
+import type {
+  CSIDriver,
+  CSINode,
+  CSIStorageCapacity,
+  StorageClass,
+  VolumeAttachment,
+} from '../objects/generated/storage-v1.ts';
 import type { KubeObject, ResourceType } from './api-client.ts';
 
 function resource<T extends KubeObject>(
@@ -83,6 +89,12 @@ export const priorityClasses = resource<PriorityClass>(
 );
 export const csiDrivers = resource<CSIDriver>('/apis/storage.k8s.io/v1', 'csidrivers', 'CSIDriver', false);
 export const csiNodes = resource<CSINode>('/apis/storage.k8s.io/v1', 'csinodes', 'CSINode', false);
+export const csiStorageCapacities = resource<CSIStorageCapacity>(
+  '/apis/storage.k8s.io/v1',
+  'csistoragecapacities',
+  'CSIStorageCapacity',
+  true,
+);
 export const storageClasses = resource<StorageClass>(
   '/apis/storage.k8s.io/v1',
   'storageclasses',

@@ -3,7 +3,18 @@ import { Command } from 'commander';
 import { systemClock } from '../base/clock.ts';
 import { runTogether } from '../base/run-together.ts';
 import { EventRecorder } from '../client/event-recorder.ts';
-import { namespaces, nodes, pods } from '../client/resource-types.ts';
+import {
+  csiDrivers,
+  csiNodes,
+  csiStorageCapacities,
+  namespaces,
+  nodes,
+  persistentVolumeClaims,
+  persistentVolumes,
+  pods,
+  storageClasses,
+  volumeAttachments,
+} from '../client/resource-types.ts';
 import { SharedInformers } from '../client/shared-informers.ts';
 import { Scheduler } from '../scheduler/scheduler.ts';
 import { type ProcessOptions, addProcessFlags, runProcess } from './control-plane-process.ts';
@@ -24,6 +35,15 @@ export async function run(args: readonly string[]): Promise<void> {
       pods: informers.of(pods),
       nodes: informers.of(nodes),
       namespaces: informers.of(namespaces),
+      storage: {
+        claims: informers.of(persistentVolumeClaims),
+        volumes: informers.of(persistentVolumes),
+        classes: informers.of(storageClasses),
+        csiNodes: informers.of(csiNodes),
+        csiDrivers: informers.of(csiDrivers),
+        capacities: informers.of(csiStorageCapacities),
+        attachments: informers.of(volumeAttachments),
+      },
       client: limited,
       events,
       clock,

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Node, Pod, PodSpec } from '../objects/generated/core-v1.ts';
 import { type NodeInfo, nodeInfoOf, podInfoOf } from './cache/node-info.ts';
+import type { VolumeView } from './filter/volume-view.ts';
 import { placePod } from './place-pod.ts';
 
 const pod = (name: string, spec: Partial<PodSpec> = {}, labels: Record<string, string> = {}): Pod => ({
@@ -15,12 +16,24 @@ const node = (name: string, more: Partial<Node['spec']> = {}, labels: Record<str
   status: { allocatable: { cpu: '2', memory: '4Gi', pods: '10', 'example.com/gpu': '1' } },
 });
 const info = (n: Node, ...pods: Pod[]): NodeInfo => nodeInfoOf(n, pods.map(podInfoOf));
+/** No pod here has a claim. */
+const noVolumes: VolumeView = {
+  claim: () => undefined,
+  volume: () => undefined,
+  volumes: () => [],
+  storageClass: () => undefined,
+  csiNode: () => undefined,
+  csiDriver: () => undefined,
+  capacities: () => [],
+  attachments: () => [],
+};
 const place = (p: Pod, nodes: NodeInfo[], namespaces: Record<string, Record<string, string>> = {}) =>
   placePod(
     podInfoOf(p),
     nodes,
     (name) => namespaces[name],
     () => 0,
+    noVolumes,
   );
 const hostPort = (port: number, hostIP?: string): Partial<PodSpec> => ({
   containers: [{ name: 'c', image: 'i', ports: [{ containerPort: port, hostPort: port, hostIP }] }],
@@ -118,9 +131,9 @@ describe('placePod says why no node fits', () => {
     },
     {
       name: 'a rule that we do not know, by name',
-      pod: pod('p', { volumes: [{ name: 'data', persistentVolumeClaim: { claimName: 'x' } }] }),
+      pod: pod('p', { resourceClaims: [{ name: 'gpu' }] }),
       nodes: [info(node('a'))],
-      want: '0/1 nodes are available: this scheduler does not support spec.volumes[data].persistentVolumeClaim.',
+      want: '0/1 nodes are available: this scheduler does not support spec.resourceClaims.',
     },
   ])('$name', ({ pod: p, nodes, want }) => {
     expect(place(p, nodes)).toMatchObject({ kind: 'none', message: want });
@@ -204,7 +217,7 @@ describe('placePod finds a node', () => {
       want: 'a',
     },
   ])('$name', ({ pod: p, nodes, want }) => {
-    expect(place(p, nodes)).toEqual({ kind: 'node', name: want });
+    expect(place(p, nodes)).toMatchObject({ kind: 'node', node: { metadata: { name: want } } });
   });
 
   it('anti-affinity looks at the namespaces that it names', () => {

@@ -1,15 +1,19 @@
 /** The scheduler's decision: the node for a pod, or why there is none. Pure but for the choice among equals. */
+import type { Node } from '../objects/generated/core-v1.ts';
 import type { NodeInfo, PodInfo } from './cache/node-info.ts';
 import { countTopologySpread } from './filter/check-topology-spread.ts';
 import { explainNoFit } from './filter/explain-no-fit.ts';
-import { filterNode } from './filter/filter-node.ts';
+import { type FilterState, filterNode } from './filter/filter-node.ts';
 import { findUnsupportedRules } from './filter/find-unsupported-rules.ts';
 import { type NamespaceLabels, countPodAffinity } from './filter/match-pod-affinity.ts';
+import { type VolumePlan, planVolumes } from './filter/plan-volumes.ts';
+import { findPodVolumes } from './filter/pod-volumes.ts';
+import type { VolumeView } from './filter/volume-view.ts';
 import type { FilterName } from './queue/scheduling-queue.ts';
 import { bestIndex, scoreNodes } from './score/score-nodes.ts';
 
 export type Placement =
-  | { kind: 'node'; name: string }
+  | { kind: 'node'; node: Node; volumes: VolumePlan | undefined }
   | { kind: 'none'; message: string; rejectedBy: ReadonlySet<FilterName> };
 
 export function placePod(
@@ -17,13 +21,25 @@ export function placePod(
   nodes: readonly NodeInfo[],
   namespaceLabels: NamespaceLabels,
   pick: () => number,
+  view: VolumeView,
 ): Placement {
   const unsupported = findUnsupportedRules(pod.pod);
   if (unsupported.length > 0) {
     const message = `0/${nodes.length} nodes are available: this scheduler does not support ${unsupported.join(', ')}.`;
     return { kind: 'none', message, rejectedBy: new Set(['Unsupported']) };
   }
-  const state = {
+  const none = (message: string, filter: FilterName): Placement => ({
+    kind: 'none',
+    message,
+    rejectedBy: new Set([filter]),
+  });
+  if (nodes.length === 0) return none(explainNoFit(0, []), 'NodeName'); // waits for nodes
+  const found = pod.claimKeys.length === 0 ? undefined : findPodVolumes(pod.pod, nodes, view);
+  if (found?.kind === 'rejected') {
+    return none(`0/${nodes.length} nodes are available: ${found.message}.`, found.filter);
+  }
+  const state: FilterState = {
+    volumes: found === undefined ? undefined : { found: found.volumes, view },
     affinity: countPodAffinity(pod.pod, nodes, namespaceLabels),
     spread: countTopologySpread(pod.pod, nodes),
   };
@@ -39,9 +55,10 @@ export function placePod(
       rejectedBy.add(rejection.filter);
     }
   }
-  if (nodes.length === 0) rejectedBy.add('NodeName'); // waits for nodes
   const only = feasible[0];
   if (only === undefined) return { kind: 'none', message: explainNoFit(nodes.length, reasons), rejectedBy };
   const best = feasible.length === 1 ? only : feasible[bestIndex(scoreNodes(pod, feasible), pick)];
-  return { kind: 'node', name: (best ?? only).node.metadata.name };
+  const { node } = best ?? only;
+  const planned = state.volumes && planVolumes(state.volumes.found, node, view);
+  return { kind: 'node', node, volumes: planned?.kind === 'plan' ? planned.plan : undefined };
 }

@@ -3,7 +3,7 @@
  *
  * Owns: the queue of pods without a node and the picture of nodes with the pods on them.
  * Promises: one pod is decided at a time, on a picture that includes every earlier decision; bindings go out side by side.
- * Needs: informers of pods, nodes and namespaces, a client to bind and to write status, an event sink.
+ * Needs: informers of pods, nodes, namespaces and of volumes, a client to bind and to write status, an event sink.
  */
 import { type Clock, rfc3339Seconds } from '../base/clock.ts';
 import { describeError, isNotFound } from '../base/errors.ts';
@@ -13,11 +13,14 @@ import type { ApiClient } from '../client/api-client.ts';
 import { type EventSink, eventTarget } from '../client/event-recorder.ts';
 import type { Informer } from '../client/informer.ts';
 import { pods as podType } from '../client/resource-types.ts';
+import { claimKeysOf } from '../objects/claims.ts';
 import { findCondition, setCondition } from '../objects/conditions.ts';
 import type { Binding, Namespace, Node, Pod, PodCondition } from '../objects/generated/core-v1.ts';
 import { objectKey } from '../objects/object-key.ts';
 import { NodeCache } from './cache/node-cache.ts';
 import { podInfoOf } from './cache/node-info.ts';
+import { type VolumeInformers, VolumeCache } from './cache/volume-cache.ts';
+import { type Reservation, VolumeBinder } from './bind/volume-binder.ts';
 import { placePod } from './place-pod.ts';
 import { type QueuedPod, SchedulingQueue } from './queue/scheduling-queue.ts';
 
@@ -25,12 +28,15 @@ export interface SchedulerNeeds {
   pods: Informer<Pod>;
   nodes: Informer<Node>;
   namespaces: Informer<Namespace>;
-  client: Pick<ApiClient, 'createSubresource' | 'patch'>;
+  storage: VolumeInformers;
+  client: Pick<ApiClient, 'createSubresource' | 'patch' | 'update'>;
   events: EventSink;
   clock: Clock;
   log: Logger;
   /** Pods with this `spec.schedulerName` are ours. */
   schedulerName: string;
+  /** How long a pod waits for its volumes; default 10 min. */
+  volumeTimeoutMs?: number;
   /** Chooses among equal nodes: 0 ≤ pick() < 1. */
   pick?: () => number;
 }
@@ -38,16 +44,29 @@ export interface SchedulerNeeds {
 /** Bindings on their way at once. */
 const bindingsMax = 16;
 const eventMessageMax = 1024;
+const volumeTimeoutMs = 600_000;
 
 export class Scheduler {
   readonly #needs: SchedulerNeeds;
   readonly #cache = new NodeCache();
   readonly #queue: SchedulingQueue;
   readonly #bindings = new Semaphore(bindingsMax);
+  readonly #volumes: VolumeCache;
+  readonly #volumeBinder: VolumeBinder;
 
   constructor(needs: SchedulerNeeds) {
     this.#needs = needs;
     this.#queue = new SchedulingQueue(needs.clock);
+    this.#volumes = new VolumeCache(needs.storage);
+    this.#volumes.onChange(() => this.#queue.notice('storage-changed'));
+    const { client, clock } = needs;
+    const cache = this.#volumes;
+    this.#volumeBinder = new VolumeBinder({
+      cache,
+      client,
+      clock,
+      timeoutMs: needs.volumeTimeoutMs ?? volumeTimeoutMs,
+    });
     needs.nodes.addHandlers({
       onAdd: (node) => this.#onNode(undefined, node),
       onUpdate: (before, node) => this.#onNode(before, node),
@@ -69,7 +88,7 @@ export class Scheduler {
   /** Schedules until `signal` aborts, then waits for the bindings on their way. */
   async run(signal: AbortSignal): Promise<void> {
     const { pods, nodes, namespaces } = this.#needs;
-    await Promise.all([pods, nodes, namespaces].map((informer) => informer.whenSynced(signal)));
+    await Promise.all([pods, nodes, namespaces, this.#volumes].map((informer) => informer.whenSynced(signal)));
     const bindings = new Set<Promise<void>>();
     for (;;) {
       const queued = await this.#queue.pop(signal);
@@ -95,10 +114,10 @@ export class Scheduler {
       this.#queue.done(queued);
       return;
     }
-    let nodeName: string;
+    let reservation: Reservation | undefined;
     try {
       const labels = (name: string): Record<string, string> | undefined => namespaces.get({ name })?.metadata.labels;
-      const placement = placePod(podInfoOf(pod), this.#cache.snapshot(), labels, pick);
+      const placement = placePod(podInfoOf(pod), this.#cache.snapshot(), labels, pick, this.#volumes);
       if (placement.kind === 'none') {
         this.#queue.park(queued, placement.rejectedBy);
         log.debug({ pod: key, reason: placement.message }, 'no node fits the pod');
@@ -106,14 +125,25 @@ export class Scheduler {
         await this.#reportUnscheduled(pod, 'Unschedulable', placement.message, signal);
         return;
       }
-      nodeName = placement.name;
+      const nodeName = placement.node.metadata.name;
       this.#cache.assume(pod, nodeName);
+      if (placement.volumes !== undefined) {
+        reservation = this.#volumeBinder.reserve(placement.volumes, placement.node);
+        const isPodThere = (): boolean => this.#needs.pods.get(pod.metadata)?.metadata.uid === pod.metadata.uid;
+        if (!(await this.#volumeBinder.bind(reservation, isPodThere, signal))) {
+          this.#cache.forget(pod);
+          this.#volumeBinder.release(reservation);
+          this.#queue.done(queued); // the pod was deleted meanwhile
+          return;
+        }
+      }
       await this.#bindings.with(signal, () => this.#bind(pod, nodeName, signal));
       this.#queue.done(queued);
       log.info({ pod: key, node: nodeName }, 'bound pod to node');
       events.record(eventTarget(podType, pod), 'Normal', 'Scheduled', `Successfully assigned ${key} to ${nodeName}`);
     } catch (err) {
       this.#cache.forget(pod);
+      if (reservation !== undefined) this.#volumeBinder.release(reservation);
       if (signal.aborted) return;
       if (isNotFound(err)) {
         this.#queue.done(queued); // the pod was deleted meanwhile
@@ -199,6 +229,7 @@ export class Scheduler {
   #onPodGone(pod: Pod): void {
     this.#queue.remove(pod);
     this.#cache.removePod(pod);
+    if (claimKeysOf(pod).length > 0) this.#volumes.wake();
     if ((pod.spec.nodeName ?? '') !== '') this.#queue.notice('pod-deleted');
   }
 }

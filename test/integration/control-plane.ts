@@ -15,7 +15,20 @@ import type { KubeObject, ObjectRef, ResourceType } from '../../src/client/api-c
 import { EventRecorder } from '../../src/client/event-recorder.ts';
 import { HttpApiClient } from '../../src/client/http-api-client.ts';
 import { loadKubeconfig } from '../../src/client/kubeconfig.ts';
-import { leases, namespaces, nodes, pods, serviceAccounts } from '../../src/client/resource-types.ts';
+import {
+  csiDrivers,
+  csiNodes,
+  csiStorageCapacities,
+  leases,
+  namespaces,
+  nodes,
+  persistentVolumeClaims,
+  persistentVolumes,
+  pods,
+  serviceAccounts,
+  storageClasses,
+  volumeAttachments,
+} from '../../src/client/resource-types.ts';
 import { SharedInformers } from '../../src/client/shared-informers.ts';
 import { ControllerManager, type ControllerManagerOptions } from '../../src/controllers/controller-manager.ts';
 import { setCondition } from '../../src/objects/conditions.ts';
@@ -111,6 +124,15 @@ export async function startControlPlane(): Promise<ControlPlane> {
         pods: informers.of(pods),
         nodes: informers.of(nodes),
         namespaces: informers.of(namespaces),
+        storage: {
+          claims: informers.of(persistentVolumeClaims),
+          volumes: informers.of(persistentVolumes),
+          classes: informers.of(storageClasses),
+          csiNodes: informers.of(csiNodes),
+          csiDrivers: informers.of(csiDrivers),
+          capacities: informers.of(csiStorageCapacities),
+          attachments: informers.of(volumeAttachments),
+        },
         client: schedulerClient,
         events,
         clock,

@@ -1,29 +1,11 @@
-/** The four writes that make a volume and a claim each other's, each one undefined when it is done already. Pure. */
-import { bindCompletedKey, boundByControllerKey, hasAnnotation, isVolumeOfClaim } from '../../objects/claims.ts';
+/**
+ * Three of the four writes that make a volume and a claim each other's, each one undefined when it is done already. The
+ * first, by which the volume names its claim, may be the scheduler's, too (`objects/bind-volume.ts`). Pure.
+ */
+import { withAnnotations } from '../../objects/bind-volume.ts';
+import { bindCompletedKey, boundByControllerKey, hasAnnotation } from '../../objects/claims.ts';
 import type { PersistentVolume, PersistentVolumeClaim } from '../../objects/generated/core-v1.ts';
-import type { ObjectMeta } from '../../objects/generated/meta-v1.ts';
 import { sameJson } from '../same-json.ts';
-
-export function withAnnotations(metadata: ObjectMeta, added: Readonly<Record<string, string>>): ObjectMeta {
-  return { ...metadata, annotations: { ...metadata.annotations, ...added } };
-}
-
-/** 1: the volume names its claim. */
-export function volumeForClaim(volume: PersistentVolume, claim: PersistentVolumeClaim): PersistentVolume | undefined {
-  const { metadata, spec } = volume;
-  const { name, namespace, uid, resourceVersion } = claim.metadata;
-  const ref = spec?.claimRef;
-  const isOurs = isVolumeOfClaim(volume, claim);
-  if (isOurs && ref?.uid === uid) return undefined;
-  const claimRef = { kind: 'PersistentVolumeClaim', apiVersion: 'v1', namespace, name, uid, resourceVersion };
-  // a user who has kept the volume for the claim gets it back that way
-  const marked = isOurs || hasAnnotation(volume, boundByControllerKey);
-  return {
-    ...volume,
-    metadata: marked ? metadata : withAnnotations(metadata, { [boundByControllerKey]: 'yes' }),
-    spec: { ...spec, claimRef },
-  };
-}
 
 /** 2: the volume's phase. */
 export function volumeInPhase(volume: PersistentVolume, phase: string, message = ''): PersistentVolume | undefined {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { PersistentVolume, PersistentVolumeClaim } from '../../objects/generated/core-v1.ts';
-import { boundClaimStatus, claimForVolume, freeClaimStatus, volumeForClaim, volumeInPhase } from './bind-writes.ts';
+import { volumeForClaim } from '../../objects/bind-volume.ts';
+import { boundClaimStatus, claimForVolume, freeClaimStatus, volumeInPhase } from './bind-writes.ts';
 import { decideReclaim, decideVolume } from './decide-volume.ts';
 
 const byController = { 'pv.kubernetes.io/bound-by-controller': 'yes' };

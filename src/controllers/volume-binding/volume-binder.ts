@@ -24,20 +24,14 @@ import {
   pickDefaultClass,
   storageProvisionerKeys,
 } from '../../objects/claims.ts';
+import { volumeForClaim, withAnnotations } from '../../objects/bind-volume.ts';
 import type { PersistentVolume, PersistentVolumeClaim, Pod } from '../../objects/generated/core-v1.ts';
 import type { StorageClass } from '../../objects/generated/storage-v1.ts';
 import { namespacedKey, objectKey } from '../../objects/object-key.ts';
 import { type Controller, type ControllerContext, reconcileQueue, runQueue } from '../controller.ts';
 import { NewestWrites } from '../newest-writes.ts';
 import { isPodTerminal } from '../pod-state.ts';
-import {
-  boundClaimStatus,
-  claimForVolume,
-  freeClaimStatus,
-  volumeForClaim,
-  volumeInPhase,
-  withAnnotations,
-} from './bind-writes.ts';
+import { boundClaimStatus, claimForVolume, freeClaimStatus, volumeInPhase } from './bind-writes.ts';
 import { type Note, decideClaim } from './decide-claim.ts';
 import { decideReclaim, decideVolume } from './decide-volume.ts';
 

@@ -1,5 +1,6 @@
 /** A node and a pod as the scheduler sees them: amounts summed up once, as plain numbers. */
 import type { Container, Node, Pod } from '../../objects/generated/core-v1.ts';
+import { claimKeysOf } from '../../objects/claims.ts';
 import { podRequests, wishOf } from '../../objects/qos.ts';
 import { toMilli, toValue } from '../../objects/quantity.ts';
 import { type Resources, parseResources } from '../../objects/resource-list.ts';
@@ -19,6 +20,8 @@ export interface PodInfo {
   /** For scoring: what a container without requests is taken to use. */
   readonly nonZero: { readonly cpu: number; readonly memory: number };
   readonly hostPorts: readonly HostPort[];
+  /** `namespace/name` of every claim that the pod uses. */
+  readonly claimKeys: readonly string[];
 }
 
 export interface NodeInfo {
@@ -49,6 +52,7 @@ export function podInfoOf(pod: Pod): PodInfo {
     requests,
     nonZero: { cpu: Math.max(cpu, requests['cpu'] ?? 0), memory: Math.max(memory, requests['memory'] ?? 0) },
     hostPorts: hostPortsOf(pod),
+    claimKeys: claimKeysOf(pod),
   };
 }
 

@@ -6,11 +6,17 @@ import type { FilterName } from '../queue/scheduling-queue.ts';
 import type { AffinityState } from './match-pod-affinity.ts';
 import { podAffinityReason } from './match-pod-affinity.ts';
 import { type SpreadState, topologySpreadReason } from './check-topology-spread.ts';
+import { planVolumes } from './plan-volumes.ts';
+import type { PodVolumes } from './pod-volumes.ts';
+import { exceedsLimits, isInOtherZone } from './volume-limits.ts';
+import type { VolumeView } from './volume-view.ts';
 
 /** What the filters that look at all nodes have counted up front. */
 export interface FilterState {
   affinity: AffinityState;
   spread: SpreadState;
+  /** Of pods without claims: nothing. */
+  volumes: { found: PodVolumes; view: VolumeView } | undefined;
 }
 
 export interface Rejection {
@@ -58,6 +64,33 @@ const filters: ReadonlyArray<readonly [FilterName, Filter]> = [
         : [],
   ],
   ['NodeResourcesFit', missingResources],
+  [
+    'VolumeRestrictions',
+    (_pod, _node, { volumes }) =>
+      volumes?.found.isTaken === true
+        ? [
+            'node(s) unavailable due to PersistentVolumeClaim with ReadWriteOncePod access mode already in-use by another pod',
+          ]
+        : [],
+  ],
+  [
+    'NodeVolumeLimits',
+    (pod, node, { volumes }) =>
+      volumes !== undefined && exceedsLimits(pod, node, volumes.view) ? ['node(s) exceed max volume count'] : [],
+  ],
+  [
+    'VolumeBinding',
+    (_pod, { node }, { volumes }) => {
+      if (volumes === undefined) return [];
+      const planned = planVolumes(volumes.found, node, volumes.view);
+      return planned.kind === 'rejected' ? planned.reasons : [];
+    },
+  ],
+  [
+    'VolumeZone',
+    (_pod, { node }, { volumes }) =>
+      volumes !== undefined && isInOtherZone(volumes.found, node) ? ['node(s) had no available volume zone'] : [],
+  ],
   ['PodTopologySpread', (pod, node, { spread }) => asList(topologySpreadReason(pod.pod, node.node, spread))],
   ['InterPodAffinity', (pod, node, { affinity }) => asList(podAffinityReason(node.node, affinity))],
 ];

@@ -13,7 +13,9 @@ export type ClusterEvent =
   | 'pod-added'
   | 'pod-changed'
   | 'pod-deleted'
-  | 'namespace-changed';
+  | 'namespace-changed'
+  /** A claim, a volume, or what tells where there is room for volumes. */
+  | 'storage-changed';
 
 /** The filters that can reject a pod. `unsupported` stands for rules that we don't know. */
 export type FilterName =
@@ -23,6 +25,10 @@ export type FilterName =
   | 'NodeAffinity'
   | 'NodePorts'
   | 'NodeResourcesFit'
+  | 'VolumeRestrictions'
+  | 'NodeVolumeLimits'
+  | 'VolumeBinding'
+  | 'VolumeZone'
   | 'PodTopologySpread'
   | 'InterPodAffinity'
   | 'Unsupported';
@@ -45,6 +51,10 @@ const helpfulEvents: Readonly<Record<FilterName, readonly ClusterEvent[]>> = {
   NodeAffinity: nodeEvents,
   NodePorts: ['node-added', 'pod-deleted'],
   NodeResourcesFit: ['node-added', 'node-changed', 'pod-deleted', 'pod-changed'],
+  VolumeRestrictions: ['pod-deleted', 'storage-changed', 'node-added'],
+  NodeVolumeLimits: ['pod-deleted', 'storage-changed', 'node-added'],
+  VolumeBinding: ['storage-changed', 'node-added', 'node-changed'],
+  VolumeZone: ['storage-changed', 'node-added', 'node-changed'],
   PodTopologySpread: anyEvent,
   InterPodAffinity: anyEvent,
   Unsupported: [],
