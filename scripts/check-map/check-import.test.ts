@@ -7,6 +7,12 @@ describe('checkImport', () => {
   it.each([
     { name: 'a room uses its own files', from: step, to: 'src/kubelet/execute/pod-names.ts', may: true },
     { name: 'a step uses the pod model', from: step, to: 'src/kubelet/pod-model.ts', may: true },
+    {
+      name: 'a room uses the volume model',
+      from: 'src/kubelet/support/volumes/volumes.ts',
+      to: 'src/kubelet/volume-model.ts',
+      may: true,
+    },
     { name: 'a step uses no other file beside it', from: step, to: 'src/kubelet/config.ts', may: false },
     { name: 'a step uses objects', from: step, to: 'src/objects/quantity.ts', may: true },
     { name: 'a step uses types of an adapter', from: step, to: 'src/adapters/cri/cri.ts', isType: true, may: true },

@@ -1,6 +1,6 @@
 /** How pods, containers and the node become the objects of events. */
 import type { EventSink } from '../client/event-recorder.ts';
-import type { Pod } from '../objects/generated/core-v1.ts';
+import type { PersistentVolumeClaim, Pod } from '../objects/generated/core-v1.ts';
 import { type PodEvents, containerFieldPath, uidOf } from './pod-model.ts';
 
 export function podEvents(sink: EventSink): PodEvents {
@@ -20,6 +20,11 @@ export function podTarget(pod: Pod): Parameters<EventSink['record']>[0] {
     uid: uidOf(pod),
     resourceVersion: pod.metadata.resourceVersion,
   };
+}
+
+export function claimTarget({ metadata }: PersistentVolumeClaim): Parameters<EventSink['record']>[0] {
+  const { namespace = 'default', name, uid = '', resourceVersion } = metadata;
+  return { apiVersion: 'v1', kind: 'PersistentVolumeClaim', namespace, name, uid, resourceVersion };
 }
 
 /** Events on the Node carry its name as uid, as upstream's do. */

@@ -9,7 +9,16 @@ import type { Logger } from '../base/logger.ts';
 import type { ApiClient } from '../client/api-client.ts';
 import { Informer } from '../client/informer.ts';
 import * as types from '../client/resource-types.ts';
-import type { ConfigMap, Node, Pod, Secret, Service, ServiceAccount } from '../objects/generated/core-v1.ts';
+import type {
+  ConfigMap,
+  Node,
+  PersistentVolume,
+  PersistentVolumeClaim,
+  Pod,
+  Secret,
+  Service,
+  ServiceAccount,
+} from '../objects/generated/core-v1.ts';
 import type { ObjectKind, ObjectWatch } from './support/objects/watched-objects.ts';
 import type { IssuedToken, TokenWish } from './support/volumes/volumes.ts';
 
@@ -116,6 +125,19 @@ export class KubeletApi {
 
   async serviceAccount(namespace: string, name: string, signal: AbortSignal): Promise<ServiceAccount> {
     return await this.#need.client.get(types.serviceAccounts, { namespace, name }, signal);
+  }
+
+  readClaim(namespace: string, name: string, signal: AbortSignal): Promise<PersistentVolumeClaim> {
+    return this.#need.client.get(types.persistentVolumeClaims, { namespace, name }, signal);
+  }
+
+  readVolume(name: string, signal: AbortSignal): Promise<PersistentVolume> {
+    return this.#need.client.get(types.persistentVolumes, { name }, signal);
+  }
+
+  async patchClaimStatus({ metadata }: PersistentVolumeClaim, status: unknown, signal: AbortSignal): Promise<void> {
+    const ref = { namespace: metadata.namespace, name: metadata.name, subresource: 'status' };
+    await this.#need.client.patch(types.persistentVolumeClaims, ref, 'merge', { status }, signal);
   }
 
   /** The runtime's handler behind a RuntimeClass. @throws {Error} in upstream's words when there is no such class */

@@ -29,7 +29,7 @@ import { CrashBackoff } from './execute/crash-backoff.ts';
 import { PodRuntime } from './execute/pod-runtime.ts';
 import { StopSignalCheck } from './execute/stop-signal-check.ts';
 import { StartPacer, paceFor } from './execute/start-pacer.ts';
-import { nodeEvents, podEvents, podTarget } from './events.ts';
+import { claimTarget, nodeEvents, podEvents, podTarget } from './events.ts';
 import { KubeletApi } from './kubelet-api.ts';
 import { makeImageCollector, makeImages, readPullSecrets } from './kubelet-images.ts';
 import { type MachinePlaces, openMachine } from './kubelet-machine.ts';
@@ -261,6 +261,18 @@ export async function runKubelet(
     },
     mounts,
     nodeAllocatable: () => allocatable,
+    nodeName,
+    csi: undefined,
+    getClaim: async (namespace, name, s) =>
+      known?.readClaim(namespace, name, s) ?? withoutApi(`PersistentVolumeClaim "${namespace}/${name}"`),
+    getVolume: async (name, s) => known?.readVolume(name, s) ?? withoutApi(`PersistentVolume "${name}"`),
+    claimEvent: (claim, type, reason, message) => sink.record(claimTarget(claim), type, reason, message),
+    patchClaimStatus: async (claim, status, s) => known?.patchClaimStatus(claim, status, s),
+    ownNode: () => nodeReporter.node(),
+    readNode: (s) => known?.readNode(s) ?? Promise.resolve(undefined),
+    isComplete: () => store.isComplete,
+    activePods: () => store.list().filter((pod) => workers.isActive(uidOf(pod))),
+    onInUse: () => nodeReporter.markChanged(),
   });
   const podCgroups = new PodCgroups({
     cgroups: driver.groups,
@@ -353,7 +365,7 @@ export async function runKubelet(
     storageErrors: () => [],
     pressures: () => ({ memory: false, disk: false, pid: false }),
     images: (s) => cri.listImages(s),
-    volumesInUse: () => [],
+    volumesInUse: () => volumes.node.inUse(),
     declaredFeatures: [],
     hasDeviceState: false,
     isShuttingDown: () => false,
@@ -624,6 +636,8 @@ export async function runKubelet(
   await volumes.prepareRoot(signal);
   const probe = join(config.rootDir, 'noswap-probe');
   await warnOfSwap({ swapBytes: facts.swapBytes, probe, mounts, nodeEvent }, signal);
+  await volumes.node.reconstruct(signal);
+  known?.node.addHandlers({ onAdd: () => volumes.node.nodeChanged(), onUpdate: () => volumes.node.nodeChanged() });
   await images.open();
   await userNamespaces.load(await volumes.orphans());
   await why.open();
@@ -695,6 +709,7 @@ export async function runKubelet(
     deadlines,
     statuses,
     volumes,
+    volumes.node,
     images,
     makeImageCollector({ config, cri, host, observe, nodeEvent, counts, clock, log: room('images') }),
     objects,

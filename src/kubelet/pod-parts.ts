@@ -16,6 +16,7 @@ import type { KubeletConfig } from './config.ts';
 import type { ContainerParts, SandboxParts } from './execute/container-config.ts';
 import type { VolumeImage } from './execute/volume-images.ts';
 import type { ObservedPod, PodContainer, PodEvents } from './pod-model.ts';
+import { makeContainerDevices } from './support/environment/container-devices.ts';
 import { makeContainerMounts } from './support/environment/container-mounts.ts';
 import { dnsConfig } from './support/environment/dns-config.ts';
 import { type EnvironmentVariable, makeEnvironment } from './support/environment/environment.ts';
@@ -88,7 +89,7 @@ export class PodParts {
       cgroupParent: this.#need.cgroupParent(pod),
       resources: computeSandboxResources(pod, config),
       overhead: computeOverheadResources(pod, config),
-      security: computeSandboxSecurityContext(pod, { userNamespace }),
+      security: computeSandboxSecurityContext(pod, { userNamespace, volumeGroups: this.#volumeGroups(pod) }),
       sysctls: computeSandboxSysctls(pod),
       runtimeHandler,
     };
@@ -129,6 +130,7 @@ export class PodParts {
         thermalThrottlePaths: facts.thermalThrottlePaths,
         userNamespace,
         targetContainerId: targetContainerId(pod, container, observed),
+        volumeGroups: this.#volumeGroups(pod),
       },
     );
     const environment: EnvironmentVariable[] = await makeEnvironment(
@@ -167,10 +169,19 @@ export class PodParts {
       envs: environment,
       mounts: made.mounts.map((mount) => withIdMappings(mount, userNamespace)),
       cleanup: made.cleanup,
-      devices: [],
+      devices: await makeContainerDevices(spec, this.#need.mountedVolumes(pod)),
       resources: computeContainerResources(pod, spec, machine, config),
       security,
     };
+  }
+
+  /** Groups that its volumes ask the pod's processes to be in. */
+  #volumeGroups(pod: Pod): number[] {
+    const known = new Set(pod.spec.securityContext?.supplementalGroups);
+    const groups = new Set<number>();
+    for (const { gid } of this.#need.mountedVolumes(pod).values())
+      if (gid !== undefined && !known.has(gid)) groups.add(gid);
+    return [...groups];
   }
 
   /** Whether the pod's own runtime handler has it; asked only for a container that wants it. */

@@ -325,7 +325,9 @@ export class PodSync implements PodTurns {
   #hasAllVolumes(pod: Pod): boolean {
     const mounted = this.#volumes.get(uidOf(pod));
     if (mounted === undefined) return false;
-    return podContainers(pod).every(({ spec }) => (spec.volumeMounts ?? []).every(({ name }) => mounted.has(name)));
+    return podContainers(pod).every(({ spec }) =>
+      [...(spec.volumeMounts ?? []), ...(spec.volumeDevices ?? [])].every(({ name }) => mounted.has(name)),
+    );
   }
 
   async terminate({ pod, graceSeconds, kill, isRuntimeOnly }: PodState, signal: AbortSignal): Promise<TurnOutcome> {

@@ -97,14 +97,16 @@ describeAsRoot('bad input', () => {
   );
 
   it('what this node does not support is refused by name', async () => {
-    const volumes = [{ name: 'share', nfs: { server: '192.0.2.1', path: '/' } }];
+    const volumes = [{ name: 'share', glusterfs: { endpoints: 'e', path: '/' } }];
     await applyObjects(
       lab,
-      podOf('with-nfs', [shell(untilAsked, { volumeMounts: [{ name: 'share', mountPath: '/share' }] })], { volumes }),
+      podOf('with-gluster', [shell(untilAsked, { volumeMounts: [{ name: 'share', mountPath: '/share' }] })], {
+        volumes,
+      }),
       podOf('with-signal', [shell(untilAsked, { lifecycle: { stopSignal: 'SIGUSR1' } })], { os: { name: 'linux' } }),
     );
     for (const [name, words] of [
-      ['with-nfs', 'volume "share" is of type nfs, which this node does not support'],
+      ['with-gluster', 'volume "share" is of type glusterfs, which this node does not support'],
       [
         'with-signal',
         'a stop signal (lifecycle.stopSignal of container "main"; this node has the feature gate ContainerStopSignals off)',
@@ -117,7 +119,7 @@ describeAsRoot('bad input', () => {
       });
       await awaitEvent(lab, name, 'PodFeatureUnsupported', words);
     }
-    await lab.kubectl('delete', 'pod', 'with-nfs', 'with-signal');
+    await lab.kubectl('delete', 'pod', 'with-gluster', 'with-signal');
   });
 
   it('a configuration with fields that nobody knows does not start a kubelet: file and fields are named', async () => {

@@ -18,7 +18,7 @@ it('an ephemeral container that cannot run waits with the reason, and its pod go
   const first = await t.start();
   t.api.addPod(
     apiPod('debugged', {
-      volumes: [{ name: 'claim', persistentVolumeClaim: { claimName: 'data' } }], // which nobody mounts at first
+      volumes: [{ name: 'claim', flexVolume: { driver: 'd/d' } }], // which nobody mounts at first
     }),
     nodeName,
   );
@@ -29,7 +29,7 @@ it('an ephemeral container that cannot run waits with the reason, and its pod go
     ...more,
   });
   const ephemeralContainers = [
-    debug('device', { volumeDevices: [{ name: 'claim', devicePath: '/dev/x' }] }),
+    debug('device', { resources: { claims: [{ name: 'gpu' }] } }),
     debug('ports', { ports: [{ containerPort: 80 }] }),
     debug('volume', { volumeMounts: [{ name: 'claim', mountPath: '/data' }] }),
     debug('plain', {}),
@@ -44,7 +44,7 @@ it('an ephemeral container that cannot run waits with the reason, and its pod go
   await t.until('the one that can run', () => stateOf('plain') !== undefined && 'running' in (stateOf('plain') ?? {}));
 
   const what = {
-    device: 'raw block volumes (volumeDevices of container "device")',
+    device: 'dynamic resource allocation (resources.claims of container "device")',
     ports: 'ports for ephemeral containers (ports of container "ports")',
   };
   for (const [name, text] of Object.entries(what)) {
@@ -52,7 +52,7 @@ it('an ephemeral container that cannot run waits with the reason, and its pod go
     expect(stateOf(name)).toEqual({ waiting: { reason: 'PodFeatureUnsupported', message } });
     await untilEvent('debugged', `PodFeatureUnsupported: ${message}`);
   }
-  const message = 'volume "claim" is of type persistentVolumeClaim, which this node does not support';
+  const message = 'volume "claim" is of type flexVolume, which this node does not support';
   expect(stateOf('volume')).toEqual({ waiting: { reason: 'PodFeatureUnsupported', message } });
 
   // the pod's own containers go on as if there were no others, and nobody is told twice

@@ -229,10 +229,10 @@ describe('a pod that the node cannot take', () => {
       name: 'a volume of a kind it lacks',
       spec: {
         containers: [webContainer({ volumeMounts: [{ name: 'v', mountPath: '/v' }] })],
-        volumes: [{ name: 'v', nfs: { server: 'x', path: '/' } }],
+        volumes: [{ name: 'v', fc: { wwids: ['x'] } }],
       },
       reason: 'PodFeatureUnsupported',
-      message: /volume "v" is of type nfs/,
+      message: /volume "v" is of type fc/,
     },
     {
       name: 'another node’s label',

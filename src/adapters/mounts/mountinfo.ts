@@ -1,6 +1,8 @@
 /** One line of /proc/self/mountinfo. */
 export interface MountEntry {
   id: number;
+  /** `major:minor` of the file system. */
+  device: string;
   /** The directory of the file system that shows at `target`; `/` but for binds. */
   root: string;
   target: string;
@@ -19,12 +21,13 @@ export function parseMountinfo(text: string): MountEntry[] {
   const entries: MountEntry[] = [];
   for (const line of text.split('\n')) {
     const fields = line.split(' ');
-    const [id, , , root, target, options] = fields;
+    const [id, , device, root, target, options] = fields;
     const dash = fields.indexOf('-', 6);
     const fsType = fields[dash + 1];
     if (dash < 0 || id === undefined || root === undefined || target === undefined || fsType === undefined) continue;
     entries.push({
       id: Number(id),
+      device: device ?? '',
       root: unescapeOctal(root),
       target: unescapeOctal(target),
       options: (options ?? '').split(','),

@@ -11,20 +11,35 @@ import { release } from 'node:os';
 import { basename, dirname } from 'node:path';
 import { errnoOf } from '../../base/errors.ts';
 import { CommandError, runCommand } from '../processes/processes.ts';
+import { type DiskMount, formatAndMount } from './block-devices.ts';
+import { type FileSystemMount, MountCommands } from './mount-commands.ts';
 import { type MountEntry, mountOf, parseMountinfo } from './mountinfo.ts';
 import { type FileInside, openBeneath, openDirectory, readFileIn } from './open-path.ts';
 import { bindSubPath, makeSubPath, removeSubPathBinds } from './sub-paths.ts';
 import { mount, mountFlags, umount } from './syscalls.ts';
 import { type GroupChange, changeGroup, removeEmptyDirectories, removeTree } from './trees.ts';
 
+export type { DiskMount } from './block-devices.ts';
+export type { FileSystemMount } from './mount-commands.ts';
 export type { MountEntry } from './mountinfo.ts';
 export type { GroupChange } from './trees.ts';
 
 /** Mounts stacked on one place beyond this are taken for somebody mounting in a loop. */
 const stackedMax = 32;
+/** What a mount says of a file system and a bind of it must not lose. */
+const keptOptions: ReadonlySet<string> = new Set([
+  'ro',
+  'nodev',
+  'noexec',
+  'nosuid',
+  'noatime',
+  'relatime',
+  'nodiratime',
+]);
 
 export class Mounts {
   #canNoSwap: boolean | undefined;
+  readonly #commands = new MountCommands();
 
   /**
    * A file system in memory. It never holds more than `sizeBytes` (half of the memory when undefined); its pages are
@@ -95,6 +110,39 @@ export class Mounts {
     throw new Error(`Cannot unmount "${target}": more than ${stackedMax} mounts lie on each other`);
   }
 
+  /** Mounts what a file server or a device holds, in a child process that may be abandoned. */
+  mountFileSystem(wanted: FileSystemMount, signal: AbortSignal): Promise<void> {
+    return this.#commands.mount(wanted, signal);
+  }
+
+  /** Shows `source` at `target` with options, in a child process that may be abandoned. */
+  async bindWithOptions(bind: Omit<FileSystemMount, 'type'>, signal: AbortSignal): Promise<void> {
+    const onto = mountOf(await this.listMounts(), bind.source);
+    const kept = (onto?.options ?? []).filter((option) => keptOptions.has(option));
+    await this.#commands.bind(bind, kept, signal);
+  }
+
+  /** Mounts a block device, formatted first when nothing at all is on it. */
+  formatAndMount(disk: DiskMount, signal: AbortSignal): Promise<void> {
+    return formatAndMount(disk, this.#commands, signal);
+  }
+
+  /**
+   * Takes off everything that is mounted at `target`, in child processes that may be abandoned; success when nothing is.
+   * What is mounted is read from the kernel's table: looking at the place itself may never end.
+   */
+  async unmountFileSystem(
+    target: string,
+    { isForced = false }: { isForced?: boolean },
+    signal: AbortSignal,
+  ): Promise<void> {
+    for (let taken = 0; taken < stackedMax; taken++) {
+      if (!(await this.listMounts()).some((entry) => entry.target === target)) return;
+      await this.#commands.unmount(target, { isForced }, signal);
+    }
+    throw new Error(`Cannot unmount "${target}": more than ${stackedMax} mounts lie on each other`);
+  }
+
   /** Whether something is mounted exactly here, binds of the same file system included. False when nothing is there. */
   async isMountPoint(path: string, signal: AbortSignal): Promise<boolean> {
     try {
@@ -142,6 +190,14 @@ export class Mounts {
       if (err instanceof CommandError && /No such file or directory|Not a directory/.test(err.stderr)) return undefined;
       throw err;
     }
+  }
+
+  /** Mode and group of what a path leads to, asked by a child process as `modeOf` does. */
+  async ownerOf(path: string, signal: AbortSignal): Promise<{ mode: number; gid: number }> {
+    const args = ['-L', '--format=%f %g', '--', path];
+    const { stdout } = await runCommand('stat', args, { env: { LC_ALL: 'C' }, signal });
+    const [mode = '', gid = ''] = stdout.trim().split(' ');
+    return { mode: Number.parseInt(mode, 16), gid: Number(gid) };
   }
 
   removeTree(path: string, signal: AbortSignal): Promise<void> {

@@ -51,8 +51,7 @@ function probesOfInit(container: Container): string | undefined {
 }
 
 function containerFeature(container: Container, gates: Gates): string | undefined {
-  const { name, volumeDevices, resources, lifecycle, restartPolicy, restartPolicyRules } = container;
-  if (isSet(volumeDevices)) return `raw block volumes (volumeDevices of container "${name}")`;
+  const { name, resources, lifecycle, restartPolicy, restartPolicyRules } = container;
   if (isSet(resources?.claims)) return `dynamic resource allocation (resources.claims of container "${name}")`;
   if (isSet(restartPolicyRules) && !isSet(restartPolicy)) {
     return `restart rules without a restart policy (restartPolicyRules of container "${name}")`;

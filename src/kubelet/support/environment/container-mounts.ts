@@ -25,7 +25,7 @@ export interface ContainerMountsInput {
   /** `<root>/pods/<uid>`. */
   podDir: string;
   /** What the pod's volumes are on the host, by name. */
-  volumes: ReadonlyMap<string, { hostPath: string; readOnly: boolean }>;
+  volumes: ReadonlyMap<string, { hostPath: string; readOnly: boolean; specName?: string }>;
   /** Those of the pod's volumes that are images, by name: the runtime mounts them by itself. */
   images: ReadonlyMap<string, { id: string; reference: string }>;
   /** The container's final environment, for `subPathExpr`. */
@@ -98,7 +98,7 @@ async function volumeMount(
     await mounts.makeSubPath({ volumePath: volume.hostPath, subPath }, signal).catch((cause: unknown) => {
       throw new Error(`failed to create subPath directory ${where}`, { cause });
     });
-    hostPath = join(podDir, 'volume-subpaths', mount.name, container.name, String(index));
+    hostPath = join(podDir, 'volume-subpaths', volume.specName ?? mount.name, container.name, String(index));
     const bind = { volumePath: volume.hostPath, subPath, target: hostPath };
     await mounts.bindSubPath(bind, signal).catch((cause: unknown) => {
       throw new Error(`failed to prepare subPath ${where}`, { cause });

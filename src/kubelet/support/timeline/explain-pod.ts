@@ -107,7 +107,9 @@ function networkNotReady(scene: Scene): Finding | undefined {
 function volumes(scene: Scene): Finding | undefined {
   const { facts, nowMs } = scene;
   const isFailing = facts.failure?.startsWith('Unable to attach or mount volumes') === true;
-  const failed = isFailing ? namesOf(scene, 'volume').filter((name) => failureOf(scene, name) !== undefined) : [];
+  const isWaiting = openSpans(scene).some(({ name }) => name === 'volumes');
+  const failed =
+    isFailing || isWaiting ? namesOf(scene, 'volume').filter((name) => failureOf(scene, name) !== undefined) : [];
   if (failed.length > 0) {
     const words = failed.map((name) => {
       const { text = '', count = 1 } = failureOf(scene, name) ?? {};
@@ -116,7 +118,9 @@ function volumes(scene: Scene): Finding | undefined {
     return {
       situation: 'VolumeNotReady',
       cause: `The pod waits for ${failed.length > 1 ? 'volumes' : 'volume'} ${words.join(' and ')}.`,
-      next: retryTexts(scene, 'tries the volumes again'),
+      next: isWaiting
+        ? ['tries it again, at first soon, then every two minutes']
+        : retryTexts(scene, 'tries the volumes again'),
     };
   }
   const open = openSpans(scene).find(({ name }) => splitSpanName(name).kind === 'volume');
@@ -125,6 +129,15 @@ function volumes(scene: Scene): Finding | undefined {
       situation: 'VolumeNotReady',
       cause: `The pod waits for volume "${splitSpanName(open.name).subject}", which is being set up for ${durationText(nowMs - open.startMs)}.`,
       next: ['makes the sandbox when all volumes are there'],
+    };
+  }
+  const detached = openSpans(scene).find(({ name }) => splitSpanName(name).kind === 'attach');
+  if (detached !== undefined) {
+    const { name, startMs } = detached;
+    return {
+      situation: 'VolumeNotReady',
+      cause: `The pod waits for volume "${splitSpanName(name).subject}" to be attached to this node, for ${durationText(nowMs - startMs)}.`,
+      next: ['goes on when the node says that it is attached (status.volumesAttached): somebody else does that'],
     };
   }
   if (!isFailing) return undefined;

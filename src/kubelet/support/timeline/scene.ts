@@ -106,6 +106,8 @@ export function namesOf({ record }: Scene, kind: string): string[] {
 
 const stepLimitMs = 30_000;
 const pullLimitMs = 300_000;
+/** A turn tries for about two minutes before it ends; each single volume has the usual limit. */
+const volumesLimitMs = 150_000;
 /** What the runtime takes to kill after the grace period. */
 const killLimitMs = 10_000;
 
@@ -115,7 +117,10 @@ export function limitOf(name: string, graceSeconds: number): number {
     case 'pull':
     case 'image':
     case 'wait':
+    case 'attach':
       return pullLimitMs;
+    case 'volumes':
+      return volumesLimitMs;
     case 'preStop':
     case 'stop':
       return Math.max(graceSeconds * 1000, 2000) + killLimitMs;

@@ -1,14 +1,23 @@
 /** The directories of pods on disk: made before their volumes, taken down with everything in them when pods are gone. */
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { FoundPlace } from './find-places.ts';
 import { isPodUid, isVolumeName, kindOfDirectory } from './volume-paths.ts';
 import { type Hands, namesIn, removeEmpty, tearDown } from './volume-setup.ts';
 
+/** Volumes that are mounted from elsewhere: what a pod has of them. */
+interface OtherVolumes {
+  placesOf(uid: string): Promise<FoundPlace[]>;
+  unmount(place: FoundPlace, signal: AbortSignal): Promise<void>;
+}
+
 export class PodDirectories {
   readonly #hands: Hands;
+  readonly #others: OtherVolumes;
 
-  constructor(hands: Hands) {
+  constructor(hands: Hands, others: OtherVolumes) {
     this.#hands = hands;
+    this.#others = others;
   }
 
   /** Uids that have a directory. */
@@ -45,6 +54,15 @@ export class PodDirectories {
       }
     }
     if (held.size === 0) await removeEmpty(paths.subPaths(uid));
+    for (const place of await this.#others.placesOf(uid)) {
+      if (held.has(place.specName)) continue;
+      try {
+        await this.#others.unmount(place, signal);
+      } catch (cause) {
+        held.add(place.specName);
+        failures.push(new Error(tearDownFailed(place.specName, `kubernetes.io~${place.kind}`, uid), { cause }));
+      }
+    }
     for (const directory of await namesIn(paths.volumes(uid))) {
       for (const name of await namesIn(join(paths.volumes(uid), directory))) {
         if (!held.has(name)) await this.#tearDown(uid, directory, name, signal).catch((err) => failures.push(err));
@@ -61,7 +79,7 @@ export class PodDirectories {
       // Of another kubelet's volume we take what is empty; its data and its mounts are not ours to judge.
       else await mounts.removeEmptyDirectories(join(paths.volumes(uid), directory, name), signal);
     } catch (cause) {
-      throw new Error(`UnmountVolume.TearDown failed for volume "${name}" (${directory}) of pod "${uid}"`, { cause });
+      throw new Error(tearDownFailed(name, directory, uid), { cause });
     }
   }
 
@@ -75,3 +93,6 @@ export class PodDirectories {
     await mounts.removeTree(paths.podDir(uid), signal);
   }
 }
+
+const tearDownFailed = (name: string, directory: string, uid: string): string =>
+  `UnmountVolume.TearDown failed for volume "${name}" (${directory}) of pod "${uid}"`;

@@ -1,11 +1,12 @@
 /** Which volumes of a pod we set up, and which we cannot. Pure. */
 import type { Pod, Volume } from '../../../objects/generated/core-v1.ts';
 import { podContainers } from '../../pod-model.ts';
+import { isPersistent } from './resolve-volume.ts';
 
 /** The kinds that this node serves, by the name of their directory (upstream's plugin names). */
 export type VolumeKind = 'empty-dir' | 'host-path' | 'configmap' | 'secret' | 'downward-api' | 'projected' | 'image';
 
-/** The kind of a volume; undefined when this node does not serve it. One without any source is an emptyDir. */
+/** The kind of a volume that is a directory of its pod's; undefined for any other. One without any source is an emptyDir. */
 export function volumeKind(volume: Volume): VolumeKind | undefined {
   if (volume.emptyDir !== undefined) return 'empty-dir';
   if (volume.hostPath !== undefined) return 'host-path';
@@ -38,20 +39,24 @@ export function usedVolumes(pod: Pod): Volume[] {
   return (pod.spec.volumes ?? []).filter(({ name }) => used.has(name));
 }
 
-/** The first volume in use that this node cannot serve, named with its type; undefined when all can be served. */
-export function selectUnsupportedVolume(pod: Pod): string | undefined {
+/**
+ * The first volume in use that this node cannot serve, named with its type; undefined when all can be served.
+ * @param hasCsi whether there can be CSI drivers
+ */
+export function selectUnsupportedVolume(pod: Pod, { hasCsi = false }: { hasCsi?: boolean } = {}): string | undefined {
   for (const volume of usedVolumes(pod)) {
-    const what = unsupportedPart(volume);
+    const what = unsupportedPart(volume, hasCsi);
     if (what !== undefined) return `volume "${volume.name}" is of type ${what}, which this node does not support`;
   }
-  const block = podContainers(pod).find(({ spec }) => (spec.volumeDevices ?? []).length > 0);
-  if (block === undefined) return undefined;
-  return `container "${block.spec.name}" asks for block devices (volumeDevices), which this node does not support`;
+  return undefined;
 }
 
-function unsupportedPart(volume: Volume): string | undefined {
+function unsupportedPart(volume: Volume, hasCsi: boolean): string | undefined {
   const kind = volumeKind(volume);
-  if (kind === undefined) return sourceName(volume);
+  if (kind === undefined) {
+    const isServed = isPersistent(volume) && (volume.csi === undefined || hasCsi);
+    return isServed ? undefined : sourceName(volume);
+  }
   for (const source of volume.projected?.sources ?? []) {
     if (source.clusterTrustBundle !== undefined) return 'projected with source clusterTrustBundle';
     if (source.podCertificate !== undefined) return 'projected with source podCertificate';

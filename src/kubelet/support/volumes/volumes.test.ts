@@ -23,7 +23,7 @@ import { FakeClock } from '../../../base/clock.ts';
 import { NotFoundError, UnavailableError } from '../../../base/errors.ts';
 import { silentLogger } from '../../../base/logger.ts';
 import type { ConfigMap, Pod, PodSpec, Secret, Volume } from '../../../objects/generated/core-v1.ts';
-import { type TokenWish, Volumes } from './volumes.ts';
+import { type TokenWish, Volumes, type VolumesNeed } from './volumes.ts';
 
 const isRoot = process.getuid?.() === 0;
 if (!isRoot) console.warn('volumes: tests with real mounts are skipped: they need root');
@@ -67,7 +67,7 @@ function find<T>(map: Map<string, T>, namespace: string, name: string): Promise<
   return Promise.resolve(found);
 }
 
-function newVolumes(overrides: Partial<ConstructorParameters<typeof Volumes>[0]> = {}): Volumes {
+function newVolumes(overrides: Partial<VolumesNeed> = {}): Volumes {
   return new Volumes({
     rootDir: root,
     syncFrequencyMs: 60_000,
@@ -91,6 +91,18 @@ function newVolumes(overrides: Partial<ConstructorParameters<typeof Volumes>[0]>
       resource: ({ resource }) => resource,
     }),
     nodeAllocatable: () => ({ memory: '64Mi' }),
+    mountWaitMs: 0, // what fails once is told
+    nodeName: 'node-1',
+    csi: undefined,
+    getClaim: (_, name) => Promise.reject(new NotFoundError(`persistentvolumeclaims "${name}" not found`)),
+    getVolume: (name) => Promise.reject(new NotFoundError(`persistentvolumes "${name}" not found`)),
+    claimEvent: () => {},
+    patchClaimStatus: () => Promise.resolve(),
+    ownNode: () => undefined,
+    readNode: () => Promise.resolve(undefined),
+    isComplete: () => true,
+    activePods: () => [],
+    onInUse: () => {},
     ...overrides,
   });
 }
@@ -348,6 +360,7 @@ describe.runIf(isRoot)('configMap, secret, downwardAPI, projected (need root)', 
     const pod = podWith([{ name: 'v', configMap: { name: 'late' } }]);
     await expect(volumes.mount(pod, signal)).rejects.toThrow('Unable to attach or mount volumes');
     configMaps.set('ns/late', { metadata: { name: 'late' }, data: { k: 'v' } });
+    volumes.markObject('ConfigMap', 'ns', 'late');
     await volumes.mount(pod, signal);
     expect(await readFile(inVolume('configmap', 'v', 'k'), 'utf8')).toBe('v');
     await removeAll(volumes);
@@ -543,8 +556,8 @@ describe('pods and their directories', () => {
 
   it('refuses by name what it cannot serve', async () => {
     const volumes = newVolumes();
-    const pod = podWith([{ name: 'v', persistentVolumeClaim: { claimName: 'c' } }]);
-    expect(volumes.refused(pod)).toBe('volume "v" is of type persistentVolumeClaim, which this node does not support');
+    const pod = podWith([{ name: 'v', iscsi: { targetPortal: 'p', iqn: 'i', lun: 0 } }]);
+    expect(volumes.refused(pod)).toBe('volume "v" is of type iscsi, which this node does not support');
     await expect(volumes.mount(pod, signal)).rejects.toThrow('unmounted volumes=[v]');
   });
 

@@ -10,20 +10,22 @@
 import { createHash } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Clock } from '../../../base/clock.ts';
-import { withDeadline } from '../../../base/deadline.ts';
 import { describeError } from '../../../base/errors.ts';
 import { KeyedRunner } from '../../../base/keyed-runner.ts';
-import type { Logger } from '../../../base/logger.ts';
 import { Semaphore } from '../../../base/semaphore.ts';
 import type { Pod, Volume } from '../../../objects/generated/core-v1.ts';
 import { memoryBytesOf, parseResources } from '../../../objects/resource-list.ts';
-import { type PodPhases, podKey, uidOf } from '../../pod-model.ts';
+import { podKey, uidOf } from '../../pod-model.ts';
 import { type PayloadSources, fetchPayload, payloadDigest } from './fetch-payload.ts';
-import { checkHostPath } from './host-path.ts';
+import { checkWithin } from './host-path-volumes.ts';
+import { mountFailure } from './mount-failure.ts';
 import { nestedMountPoints } from './nested-mounts.ts';
+import type { NodeVolumesNeed } from './node-volumes-need.ts';
+import { NodeVolumes, volumeWaitMs } from './node-volumes.ts';
 import { PodDirectories } from './pod-directories.ts';
 import { type IssuedToken, ServiceAccountTokens, type TokenWish } from './service-account-tokens.ts';
+import { isPersistent } from './resolve-volume.ts';
+import { tryUntil } from './try-until.ts';
 import {
   type VolumeKind,
   isProjectedKind,
@@ -33,6 +35,7 @@ import {
   volumeKind,
 } from './volume-kinds.ts';
 import { type Medium, mediumOf } from './volume-medium.ts';
+import { VolumeOperations } from './volume-operations.ts';
 import { VolumePaths } from './volume-paths.ts';
 import { type Hands, type MountsNeed, type PlaceOfVolume, setUpEmptyDir, setUpProjected } from './volume-setup.ts';
 
@@ -44,26 +47,28 @@ export interface MountedVolume {
   hostPath: string;
   /** Containers may not write, whatever their volumeMount says. */
   readOnly: boolean;
+  /** The name of its directory when that is not the volume's: a PersistentVolume's. */
+  specName?: string;
+  /** `hostPath` is a link to a device, for containers to have and not to mount. */
+  isBlock?: boolean;
+  /** A group that containers are to be in to use it. */
+  gid?: number | undefined;
 }
 
-export interface VolumesNeed extends Omit<PayloadSources, 'getToken'> {
-  rootDir: string;
-  /** How often content is compared with the API without being told of a change, in ms (`syncFrequency`). */
-  syncFrequencyMs: number;
-  clock: Clock;
-  log: Logger;
-  event(pod: Pod, type: 'Normal' | 'Warning', reason: string, message: string): void;
-  phases: Pick<PodPhases, 'span'>;
+/** How often content is compared with the API without being told of a change, in ms, is `syncFrequencyMs`. */
+export interface VolumesNeed extends Omit<PayloadSources, 'getToken'>, NodeVolumesNeed {
+  /** How long a pod's turn waits for volumes that fail; 2m03s by default. */
+  mountWaitMs?: number;
   /** The newest state of a pod; undefined when it is not wanted any more. */
   getPod(uid: string): Pod | undefined;
   requestToken(wish: TokenWish, signal: AbortSignal): Promise<IssuedToken>;
-  mounts: MountsNeed;
+  mounts: MountsNeed & NodeVolumesNeed['mounts'];
   /** What pods may use of the node. */
   nodeAllocatable(): Record<string, string>;
 }
 
-/** A hostPath on a dead network mount never answers; its pod waits this long for it each time. */
-const hostPathDeadlineMs = 30_000;
+/** While a claim leads nowhere the pod waits no longer for the first try of its other volumes. */
+const besideMs = 10_000;
 /** A volume that takes as long is worth a line of its own in the pod's timeline. */
 const slowVolumeMs = 500;
 /** Volumes whose files are written at one time; each holds a few descriptors open. */
@@ -81,6 +86,9 @@ export class Volumes {
   readonly #paths: VolumePaths;
   readonly #hands: Hands;
   readonly #directories: PodDirectories;
+  readonly #operations: VolumeOperations;
+  /** Volumes that are mounted from elsewhere. */
+  readonly node: NodeVolumes;
   readonly #tokens: ServiceAccountTokens;
   readonly #sources: PayloadSources;
   readonly #mounted = new Map<string, MountedPod>();
@@ -96,7 +104,9 @@ export class Volumes {
     this.#need = need;
     this.#paths = new VolumePaths(need.rootDir);
     this.#hands = { paths: this.#paths, mounts: need.mounts, log: need.log };
-    this.#directories = new PodDirectories(this.#hands);
+    this.node = new NodeVolumes(need);
+    this.#operations = new VolumeOperations(need.clock);
+    this.#directories = new PodDirectories(this.#hands, this.node);
     this.#tokens = new ServiceAccountTokens(need);
     this.#sources = {
       getConfigMap: (namespace, name, signal) => need.getConfigMap(namespace, name, signal),
@@ -134,10 +144,11 @@ export class Volumes {
     for (const uid of this.#mounted.keys()) {
       const pod = this.#need.getPod(uid);
       if (pod === undefined || (pod.metadata.namespace ?? 'default') !== namespace) continue;
-      const isShown = usedVolumes(pod)
-        .flatMap(referencedObjects)
-        .some((ref) => ref.kind === kind && ref.name === name);
-      if (isShown) this.markPod(uid);
+      const shown = usedVolumes(pod).filter((volume) =>
+        referencedObjects(volume).some((ref) => ref.kind === kind && ref.name === name),
+      );
+      for (const volume of shown) this.#operations.hurry(`${uid}/${volume.name}`);
+      if (shown.length > 0) this.markPod(uid);
     }
   }
 
@@ -148,11 +159,12 @@ export class Volumes {
 
   /** Names the first volume that this node cannot serve; undefined when it can serve all. */
   refused(pod: Pod): string | undefined {
-    return selectUnsupportedVolume(pod);
+    return selectUnsupportedVolume(pod, { hasCsi: this.#need.csi !== undefined });
   }
 
   /**
-   * Sets up every volume that some container mounts; what is set up is brought up to date.
+   * Sets up every volume that some container mounts; what is set up is brought up to date. What fails is tried again for
+   * as long as a pod's turn waits.
    *
    * @returns the volumes by their name in the pod
    * @throws {Error} naming all that could not be set up; each has had its `FailedMount` event
@@ -163,24 +175,51 @@ export class Volumes {
       signal.throwIfAborted();
       const known = this.#mounted.get(uid) ?? { digests: new Map() };
       this.#mounted.set(uid, known);
-      const mounted = new Map<string, MountedVolume>();
-      const failed = new Map<string, unknown>();
-      await Promise.all(
-        usedVolumes(pod).map(async (volume) => {
-          try {
-            const setUp = (): Promise<MountedVolume> => this.#setUp(pod, volume, known, signal);
-            const options = { quietBelowMs: slowVolumeMs };
-            mounted.set(volume.name, await this.#need.phases.span(pod, `volume ${volume.name}`, setUp, options));
-          } catch (err) {
-            failed.set(volume.name, err);
-          }
-        }),
+      const used = new Map(usedVolumes(pod).map((volume) => [volume.name, volume]));
+      const resolved = await this.node.resolve(pod, [...used.values()].filter(isPersistent), signal);
+      const unprocessed = new Map([...resolved].filter((one): one is [string, Error] => one[1] instanceof Error));
+      const { mountWaitMs = volumeWaitMs, clock } = this.#need;
+      const tried = [...used.keys()].filter((name) => !unprocessed.has(name));
+      const { done, failed } = await tryUntil(
+        tried,
+        async (name, inner): Promise<MountedVolume> => {
+          const other = resolved.get(name);
+          if (other !== undefined && !(other instanceof Error)) return await this.node.mount(pod, other, inner);
+          return await this.#setUpOwn(pod, used.get(name) ?? { name }, known, inner);
+        },
+        {
+          retryForMs: unprocessed.size > 0 ? 0 : mountWaitMs,
+          limitMs: unprocessed.size > 0 ? besideMs : volumeWaitMs,
+          delayMs: (name) => {
+            const other = resolved.get(name);
+            if (other !== undefined && !(other instanceof Error)) return this.node.waitMs(other, uid);
+            return this.#operations.waitMs(`${uid}/${name}`, 'mount');
+          },
+          clock,
+        },
+        signal,
       );
-      signal.throwIfAborted();
-      for (const [name, err] of failed) this.#reportFailure(pod, name, err);
-      if (failed.size > 0) throw mountError(failed);
-      return mounted;
+      const unmounted = [...used.keys()].filter((name) => !done.has(name));
+      if (unmounted.length === 0) return done;
+      const [cause] = [...failed.values()].filter((err) => err !== undefined);
+      const failure = mountFailure({ unmounted, unattached: this.node.unattached(uid), unprocessed, cause });
+      if (unprocessed.size > 0) this.#need.event(pod, 'Warning', 'FailedMount', describeError(failure));
+      throw failure;
     });
+  }
+
+  /** A volume that is a directory of its pod's. It is waited for to its end: what comes after must not meet it. */
+  async #setUpOwn(pod: Pod, volume: Volume, known: MountedPod, signal: AbortSignal): Promise<MountedVolume> {
+    const attempt = async (): Promise<MountedVolume> => {
+      try {
+        const setUp = (): Promise<MountedVolume> => this.#setUp(pod, volume, known, signal);
+        return await this.#need.phases.span(pod, `volume ${volume.name}`, setUp, { quietBelowMs: slowVolumeMs });
+      } catch (err) {
+        if (!signal.aborted) this.#reportFailure(pod, volume.name, err);
+        throw err;
+      }
+    };
+    return await this.#operations.run(`${uidOf(pod)}/${volume.name}`, 'mount', attempt, signal, { isLeft: false });
   }
 
   #reportFailure(pod: Pod, volume: string, err: unknown): void {
@@ -190,8 +229,12 @@ export class Volumes {
 
   async #setUp(pod: Pod, volume: Volume, known: MountedPod, signal: AbortSignal): Promise<MountedVolume> {
     const kind = volumeKind(volume);
-    if (kind === undefined) throw new Error(selectUnsupportedVolume(pod) ?? 'no volume plugin matched');
-    if (kind === 'host-path') return await this.#setUpHostPath(volume, signal);
+    if (kind === undefined) throw new Error(this.refused(pod) ?? 'no volume plugin matched');
+    if (kind === 'host-path') {
+      const source = volume.hostPath ?? { path: '' };
+      await checkWithin(source, this.#need, signal);
+      return { hostPath: source.path, readOnly: false };
+    }
     if (kind === 'image') return { hostPath: '', readOnly: true }; // the runtime's own: it mounts it by itself
     const place = { uid: uidOf(pod), kind, name: volume.name };
     if (isProjectedKind(kind)) await this.#project(pod, volume, place, known, signal);
@@ -200,15 +243,6 @@ export class Volumes {
       await this.#writers.with(signal, () => setUpEmptyDir(place, options, this.#hands, signal));
     }
     return { hostPath: this.#paths.volume(place.uid, kind, volume.name), readOnly: isProjectedKind(kind) };
-  }
-
-  async #setUpHostPath(volume: Volume, signal: AbortSignal): Promise<MountedVolume> {
-    const source = volume.hostPath ?? { path: '' };
-    const { clock, mounts } = this.#need;
-    await withDeadline(`Looking at hostPath "${source.path}"`, hostPathDeadlineMs, clock, signal, (inner) =>
-      checkHostPath(source, (path) => mounts.modeOf(path, inner)),
-    );
-    return { hostPath: source.path, readOnly: false };
   }
 
   async #project(
@@ -283,8 +317,10 @@ export class Volumes {
    * @throws {Error} naming the first volume that stays; the others are taken down nevertheless
    */
   async unmount(uid: string, signal: AbortSignal): Promise<void> {
+    this.node.leave(uid);
     await this.#inTurn(uid, async () => {
       await this.#directories.takeDown(uid, signal);
+      this.#operations.forget(`${uid}/`);
       this.#mounted.delete(uid);
       this.#toVerify.delete(uid);
       this.#tokens.forget(uid);
@@ -304,6 +340,7 @@ export class Volumes {
   /** Removes what is left of a pod whose volumes are down. Refuses while a volume holds a file or a mount. */
   async removePodDir(uid: string, signal: AbortSignal): Promise<void> {
     await this.#inTurn(uid, () => this.#directories.remove(uid, signal));
+    this.node.forget(uid);
   }
 
   /** One hand at a time for each pod, in the order of asking. */
@@ -320,13 +357,4 @@ export class Volumes {
       if (this.#turns.get(uid) === settled) this.#turns.delete(uid);
     }
   }
-}
-
-function mountError(failed: ReadonlyMap<string, unknown>): Error {
-  const [cause] = failed.values();
-  const names = [...failed.keys()].toSorted().join(' ');
-  return new Error(
-    `Unable to attach or mount volumes: unmounted volumes=[${names}], unattached volumes=[], failed to process volumes=[]`,
-    { cause },
-  );
 }
