@@ -9,7 +9,7 @@ const packageHomes: Record<string, string[]> = {
   '@grpc/grpc-js': ['src/base/grpc.ts'],
   '@grpc/proto-loader': ['src/base/grpc.ts'],
   execa: ['src/adapters/processes/'],
-  koffi: ['src/adapters/mounts/'],
+  koffi: ['src/adapters/mounts/', 'src/adapters/program-memory/'],
   pino: ['src/base/logger.ts'],
   'pino-pretty': ['src/base/logger.ts'],
   systeminformation: ['src/adapters/host/'],

@@ -9,6 +9,7 @@ import { loadKubeletConfig, parseKubeletFlags } from '../kubelet/config.ts';
 import { runKubelet } from '../kubelet/kubelet.ts';
 import { configFiles, openApi, withoutLimit } from './kubelet.ts';
 import { loadProxyConfig, runProxy } from './kube-proxy.ts';
+import { staySmall } from './stay-small.ts';
 
 const proxyFlag = 'proxy-config';
 
@@ -20,6 +21,7 @@ export async function run(args: readonly string[]): Promise<void> {
     verbosity: config.verbosity,
   });
   const signal = stopSignal();
+  const log = createLogger({ name: 'kubelet', verbosity: config.verbosity });
   const api = await openApi(config);
   const proxyApi =
     proxyConfig.kubeconfig === ''
@@ -44,7 +46,7 @@ export async function run(args: readonly string[]): Promise<void> {
           api,
           sideApi: withoutLimit(api),
           clock: systemClock,
-          log: createLogger({ name: 'kubelet', verbosity: config.verbosity }),
+          log,
         },
         s,
       ),
@@ -56,6 +58,7 @@ export async function run(args: readonly string[]): Promise<void> {
         createLogger({ name: 'kube-proxy', verbosity: config.verbosity }),
         s,
       ),
+    (s) => staySmall({ clock: systemClock, log }, s),
   ]);
 }
 

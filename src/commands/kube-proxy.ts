@@ -27,6 +27,7 @@ import { parseProxyConfig } from '../proxy/parse-proxy-config.ts';
 import type { ProxyConfig } from '../proxy/proxy-config.ts';
 import type { IpFamily } from '../proxy/proxy-model.ts';
 import { Proxy } from '../proxy/proxy.ts';
+import { staySmall } from './stay-small.ts';
 
 /** A look at the canary costs a few milliseconds of the iptables tool. */
 const canaryPeriodMaxMs = 5000;
@@ -50,6 +51,7 @@ export async function run(args: readonly string[]): Promise<void> {
   });
   await runTogether(signal, [
     (inner) => runProxy(config, client, systemClock, log, inner),
+    (inner) => staySmall({ clock: systemClock, log }, inner),
     ...(configPath === undefined ? [] : [(inner: AbortSignal) => endWhenChanged(configPath, inner)]),
   ]);
 }

@@ -4,12 +4,14 @@ import { join } from 'node:path';
 import { systemClock } from '../base/clock.ts';
 import { NotFoundError } from '../base/errors.ts';
 import { createLogger } from '../base/logger.ts';
+import { runTogether } from '../base/run-together.ts';
 import { stopSignal } from '../base/stop-signal.ts';
 import { gantryVersion } from '../base/version.ts';
 import { HttpApiClient } from '../client/http-api-client.ts';
 import { loadKubeconfig } from '../client/kubeconfig.ts';
 import { type ConfigFiles, type KubeletConfig, loadKubeletConfig, parseKubeletFlags } from '../kubelet/config.ts';
 import { runKubelet } from '../kubelet/kubelet.ts';
+import { staySmall } from './stay-small.ts';
 
 export async function run(args: readonly string[]): Promise<void> {
   const parsed = parseKubeletFlags(args);
@@ -21,7 +23,10 @@ export async function run(args: readonly string[]): Promise<void> {
   const signal = stopSignal();
   const log = createLogger({ name: 'kubelet', verbosity: config.verbosity });
   const api = await openApi(config);
-  await runKubelet({ config, api, sideApi: withoutLimit(api), clock: systemClock, log }, signal);
+  await runTogether(signal, [
+    (s) => runKubelet({ config, api, sideApi: withoutLimit(api), clock: systemClock, log }, s),
+    (s) => staySmall({ clock: systemClock, log }, s),
+  ]);
 }
 
 /** The kubelet's client of the API server; undefined without a kubeconfig. */
