@@ -17,6 +17,7 @@ import { exceededStorage } from './support/stats/exceeded-storage.ts';
 import { type PodOnDisk, PodStorage } from './support/stats/pod-storage.ts';
 import { type GroupUse, type RunningPod, statsSummary, storageUse } from './support/stats/summary.ts';
 import { usedVolumes, volumeKind } from './support/volumes/volume-kinds.ts';
+import type { MountedVolume } from './support/volumes/volumes.ts';
 import type { VolumeFigures } from './volume-model.ts';
 
 interface KubeletStatsNeed {
@@ -24,10 +25,8 @@ interface KubeletStatsNeed {
   machine: Pick<Machine, 'cgroups' | 'cri' | 'facts' | 'host'>;
   podCgroups: { topPath: string; parentFor(pod: Pod): string };
   pods(): readonly Pod[];
-  mountedVolumes(uid: string): ReadonlyMap<string, { hostPath: string }>;
+  mountedVolumes(uid: string): ReadonlyMap<string, MountedVolume>;
   observed(uid: string): ObservedPod | undefined;
-  /** Of a volume whose driver can tell more than its file system; undefined for the others. */
-  driverFigures?(pod: Pod, volume: string, signal: AbortSignal): Promise<VolumeFigures | undefined>;
   clock: Clock;
   log: Logger;
 }
@@ -59,9 +58,8 @@ export class KubeletStats {
       walk: (paths, signal) => disk.measure(paths, signal),
       filesystem: (path) => machine.host.filesystem(path),
       askVolume: async (pod, volume, signal) => {
-        const path = need.mountedVolumes(uidOf(pod)).get(volume)?.hostPath;
-        const told = await need.driverFigures?.(pod, volume, signal);
-        return told ?? (path === undefined ? undefined : await spaces.at(path, signal));
+        const { space, hostPath = '' } = need.mountedVolumes(uidOf(pod)).get(volume) ?? {};
+        return await (space === 'file system' ? spaces.at(hostPath, signal) : space?.(signal));
       },
       onMeasured: (pods, signal) => this.#checkLimits(pods, signal),
       periodMs: config.volumeStatsAggPeriodMs,
@@ -103,9 +101,10 @@ export class KubeletStats {
       const mounted = this.#need.mountedVolumes(uidOf(pod));
       for (const volume of usedVolumes(pod)) {
         const kind = volumeKind(volume);
-        if (kind === undefined) continue;
+        const plugin = mounted.get(volume.name)?.plugin ?? (kind === undefined ? undefined : `kubernetes.io/${kind}`);
+        if (plugin === undefined) continue; // what a claim stands for is not known before it is mounted
         for (const state of ['desired', ...(mounted.has(volume.name) ? ['actual'] : [])]) {
-          const key = `kubernetes.io/${kind} ${state}_state_of_world`;
+          const key = `${plugin} ${state}_state_of_world`;
           counts.set(key, (counts.get(key) ?? 0) + 1);
         }
       }

@@ -40,6 +40,12 @@ export interface VolumeFigures {
 }
 
 /**
+ * Who can tell the space of a volume: the file system that it is mounted at, or whoever keeps it. Nobody can of what is
+ * the node's own, as the directory of a hostPath.
+ */
+export type VolumeSpace = 'file system' | ((signal: AbortSignal) => Promise<VolumeFigures | undefined>) | undefined;
+
+/**
  * The CSI drivers of this node. All calls may be repeated; each makes what it needs on disk below the kubelet's root
  * and leaves no more than the driver does. Errors are `VolumeFailure`s in upstream's words.
  */

@@ -159,6 +159,7 @@ describe('volumeMeasures', () => {
     },
     { name: 'ephemeral', volume: { ephemeral: {} }, want: 'ask, claim web-v' },
     { name: 'csi', volume: { csi: { driver: 'd' } }, want: 'ask' },
+    { name: 'nfs', volume: { nfs: { server: 's', path: '/' } }, want: 'ask' },
     { name: 'hostPath', volume: { hostPath: { path: '/x' } }, want: 'none' },
     { name: 'image', volume: { image: { reference: 'x' } }, want: 'none' },
   ])('$name: $want', ({ volume, want }) => {

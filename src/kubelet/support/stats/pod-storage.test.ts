@@ -37,16 +37,17 @@ function onDisk(uid: string, spec: Partial<PodSpec> = { volumes: [emptyDir] }): 
   return { pod, volumes, logDirectory: `/logs/${uid}`, hostsFile: `/pods/${uid}/etc-hosts` };
 }
 
-function begin(periodMs = minute): void {
+function begin(periodMs = minute, walking: () => Promise<void> = () => Promise.resolve()): void {
   storage = new PodStorage({
     pods: () => pods,
-    walk: (paths) => {
+    walk: async (paths) => {
       walks.push([...paths]);
+      await walking();
       const usages = paths.flatMap((path) => {
         const size = bytes.get(path);
         return size === undefined ? [] : [[path, { bytes: size, inodes: 1 }] as const];
       });
-      return Promise.resolve({ usages: new Map(usages), failures: new Map() });
+      return { usages: new Map(usages), failures: new Map() };
     },
     filesystem: () => Promise.resolve({ capacityBytes: 1000, availableBytes: 500, inodes: 50, inodesFree: 40 }),
     askVolume: async (pod, volume) => {
@@ -178,6 +179,43 @@ describe('PodStorage', () => {
     pods.pop();
     await clock.advance(60 * minute);
     expect(walks).toHaveLength(2);
+  });
+
+  it('a pod with limits that has no sandbox for a while is measured again with its next one', async () => {
+    const one = onDisk('b', limited);
+    pods = [one];
+    begin();
+    storage.note(one.pod);
+    await clock.advance(1.5 * minute);
+    pods = [];
+    await clock.advance(1.5 * minute);
+    expect(storage.get('b')).toBeUndefined();
+    pods = [one];
+    await clock.advance(1.5 * minute);
+    expect(measured).toEqual(['b', 'b']);
+  });
+
+  it('a scrape of a node without claims begins nothing', async () => {
+    begin();
+    await storage.ask('claims', 1000, never);
+    await clock.advance(0);
+    expect([walks, asked, clock.sleeping]).toEqual([[], [], 0]);
+  });
+
+  it('a walk that takes long holds up nobody who asks for claims', async () => {
+    pods = [onDisk('a', { volumes: [emptyDir, claimed] })];
+    const walking = Promise.withResolvers<void>();
+    begin(minute, () => walking.promise);
+    const asking = storage.ask('all', 1000, never);
+    await clock.advance(1000);
+    await asking;
+    await storage.ask('claims', 1000, never);
+    answer = () => Promise.resolve(8);
+    await clock.advance(1.5 * minute);
+    expect(storage.get('a')?.volumes).toMatchObject([{ name: 'data', figures: { usedBytes: 8 } }]);
+    walking.resolve();
+    await clock.advance(0);
+    expect(storage.get('a')?.volumes.map(({ name }) => name)).toEqual(['cache', 'data']);
   });
 
   it('what is written just by the kubelet is walked once', async () => {

@@ -13,7 +13,6 @@ import type { Clock } from '../../../base/clock.ts';
 import { withDeadline } from '../../../base/deadline.ts';
 import { describeError } from '../../../base/errors.ts';
 import type { Logger } from '../../../base/logger.ts';
-import { aborted } from '../../../base/run-together.ts';
 import type { Pod } from '../../../objects/generated/core-v1.ts';
 import { podKey, uidOf } from '../../pod-model.ts';
 import type { VolumeFigures } from '../../volume-model.ts';
@@ -82,8 +81,8 @@ export class PodStorage {
   readonly #measured: Record<Wish, ReadonlySet<string>> = { claims: new Set(), all: new Set() };
   /** Paths that could not be measured, so that each is told once. */
   readonly #failed = new Set<string>();
-  #woken = Promise.withResolvers<void>();
-  #rounds = new Map<Wish, PromiseWithResolvers<void>>();
+  readonly #woken = new Map<Wish, PromiseWithResolvers<void>>();
+  readonly #rounds = new Map<Wish, PromiseWithResolvers<void>>();
 
   constructor(need: PodStorageNeed) {
     this.#need = need;
@@ -98,7 +97,7 @@ export class PodStorage {
     if (this.#need.periodMs <= 0 || !hasStorageLimit(pod)) return;
     this.#limited.add(uidOf(pod));
     if (!this.#dueMs.has('all')) this.#dueMs.set('all', this.#need.clock.monotonicMs() + this.#nextWaitMs());
-    this.#woken.resolve();
+    this.#woken.get('all')?.resolve();
   }
 
   forget(uid: string): void {
@@ -111,25 +110,30 @@ export class PodStorage {
   async ask(wish: Wish, maxMs: number, signal: AbortSignal): Promise<void> {
     const { clock, periodMs } = this.#need;
     if (periodMs <= 0) return;
+    const pods = [...this.#need.pods()].filter(({ pod }) => wish === 'all' || hasOthersVolumes(pod));
+    if (pods.length === 0) return;
     this.#askedMs.set(wish, clock.monotonicMs());
-    const isNew = [...this.#need.pods()].some(
-      ({ pod }) => !this.#measured[wish].has(uidOf(pod)) && (wish === 'all' || hasOthersVolumes(pod)),
-    );
+    const isNew = pods.some(({ pod }) => !this.#measured[wish].has(uidOf(pod)));
     if (isNew) this.#dueMs.delete(wish);
     const round = this.#rounds.get(wish) ?? Promise.withResolvers<void>();
     this.#rounds.set(wish, round);
-    this.#woken.resolve();
+    this.#woken.get(wish)?.resolve();
     if (!isNew) return;
     const enough = new AbortController();
     await Promise.race([round.promise, clock.sleep(maxMs, AbortSignal.any([signal, enough.signal]))]);
     enough.abort();
   }
 
+  /** A walk that takes long does not hold up those who ask for claims alone. */
   async run(signal: AbortSignal): Promise<void> {
+    await Promise.all([this.#loop('claims', signal), this.#loop('all', signal)]);
+  }
+
+  async #loop(wish: Wish, signal: AbortSignal): Promise<void> {
+    signal.addEventListener('abort', () => this.#woken.get(wish)?.resolve(), { once: true });
     while (!signal.aborted) {
-      const wish = this.#dueWish();
-      if (wish === undefined) {
-        await this.#untilWanted(signal);
+      if (!this.#isWanted(wish) || this.#untilDueMs(wish) > 0) {
+        await this.#untilWanted(wish, signal);
         continue;
       }
       const beganMs = this.#need.clock.monotonicMs();
@@ -139,8 +143,8 @@ export class PodStorage {
         if (signal.aborted) return;
         this.#need.log.warn({ reason: describeError(err) }, 'cannot measure what pods use of the disk, will retry');
       }
-      const tookMs = this.#need.clock.monotonicMs() - beganMs;
-      this.#dueMs.set(wish, beganMs + tookMs + Math.max(this.#nextWaitMs(), tookMs * restFactor));
+      const nowMs = this.#need.clock.monotonicMs();
+      this.#dueMs.set(wish, nowMs + Math.max(this.#nextWaitMs(), (nowMs - beganMs) * restFactor));
       this.#rounds.get(wish)?.resolve();
       this.#rounds.delete(wish);
     }
@@ -151,33 +155,34 @@ export class PodStorage {
   }
 
   #isWanted(wish: Wish): boolean {
-    if (wish === 'all' && this.#limited.size > 0) return true;
+    return (wish === 'all' && this.#limited.size > 0) || this.#isAsked(wish);
+  }
+
+  #isAsked(wish: Wish): boolean {
     const askedMs = this.#askedMs.get(wish);
     return askedMs !== undefined && this.#need.clock.monotonicMs() - askedMs < interestMs;
   }
 
-  #dueWish(): Wish | undefined {
-    const nowMs = this.#need.clock.monotonicMs();
-    return (['claims', 'all'] as const).find((wish) => this.#isWanted(wish) && (this.#dueMs.get(wish) ?? 0) <= nowMs);
+  #untilDueMs(wish: Wish): number {
+    return (this.#dueMs.get(wish) ?? 0) - this.#need.clock.monotonicMs();
   }
 
-  async #untilWanted(signal: AbortSignal): Promise<void> {
-    const { clock } = this.#need;
-    const dues = (['claims', 'all'] as const).flatMap((wish) =>
-      this.#isWanted(wish) ? [this.#dueMs.get(wish) ?? 0] : [],
-    );
-    this.#woken = Promise.withResolvers<void>();
+  /** Until the next round is due, or somebody asks; without either no timer runs. */
+  async #untilWanted(wish: Wish, signal: AbortSignal): Promise<void> {
+    const woken = Promise.withResolvers<void>();
+    this.#woken.set(wish, woken);
+    if (!this.#isWanted(wish)) {
+      await woken.promise;
+      return;
+    }
     const rest = new AbortController();
-    const until =
-      dues.length === 0
-        ? aborted(signal)
-        : clock.sleep(Math.min(...dues) - clock.monotonicMs(), AbortSignal.any([signal, rest.signal]));
-    await Promise.race([until, this.#woken.promise]);
+    const due = this.#need.clock.sleep(this.#untilDueMs(wish), AbortSignal.any([signal, rest.signal]));
+    await Promise.race([due, woken.promise]);
     rest.abort();
   }
 
   async #round(wish: Wish, signal: AbortSignal): Promise<void> {
-    const isAsked = (this.#askedMs.get(wish) ?? -interestMs) > this.#need.clock.monotonicMs() - interestMs;
+    const isAsked = this.#isAsked(wish);
     const pods = [...this.#need.pods()].filter(({ pod }) => isAsked || this.#limited.has(uidOf(pod)));
     await Promise.all([
       ...pods.map((one) => this.#askVolumes(one, signal)),
@@ -185,7 +190,9 @@ export class PodStorage {
     ]);
     this.#measured[wish] = new Set(pods.map(({ pod }) => uidOf(pod)));
     const here = new Set([...this.#need.pods()].map(({ pod }) => uidOf(pod)));
-    for (const uid of this.#figures.keys()) if (!here.has(uid)) this.forget(uid); // it went in the meantime
+    for (const known of [this.#figures, this.#once]) {
+      for (const uid of known.keys()) if (!here.has(uid)) known.delete(uid); // it went in the meantime
+    }
   }
 
   async #walk(pods: readonly PodOnDisk[], signal: AbortSignal): Promise<void> {

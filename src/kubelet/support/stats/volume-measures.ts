@@ -26,13 +26,14 @@ export function volumeMeasures(pod: Pod): VolumeMeasure[] {
 }
 
 function measureOf(pod: Pod, volume: Volume): (Pick<VolumeMeasure, 'how'> & Partial<VolumeMeasure>) | undefined {
-  const { name, emptyDir, configMap, secret, downwardAPI, projected, persistentVolumeClaim, ephemeral, csi } = volume;
+  const { name, emptyDir, configMap, secret, downwardAPI, projected, persistentVolumeClaim, ephemeral, csi, nfs } =
+    volume;
   if (emptyDir !== undefined) return { how: 'walk', isLocalEphemeral: (emptyDir.medium ?? '') === '' };
   if (configMap !== undefined) return { how: 'walk-once', isLocalEphemeral: true };
   if (secret !== undefined || downwardAPI !== undefined || projected !== undefined) return { how: 'walk-once' };
   if (persistentVolumeClaim !== undefined) return { how: 'ask', claim: persistentVolumeClaim.claimName };
   if (ephemeral !== undefined) return { how: 'ask', claim: `${pod.metadata.name}-${name}` };
-  if (csi !== undefined) return { how: 'ask' };
+  if (csi !== undefined || nfs !== undefined) return { how: 'ask' };
   const isEmpty = Object.entries(volume).every(([field, value]) => field === 'name' || value === undefined);
   return isEmpty ? { how: 'walk', isLocalEphemeral: true } : undefined; // a volume without any source is an emptyDir
 }

@@ -37,7 +37,9 @@ import {
 import { isPersistent, resolveVolume, volumeGroup } from './resolve-volume.ts';
 import { VolumeExpander } from './volume-expander.ts';
 import { VolumeOperations, orAborted } from './volume-operations.ts';
+import type { VolumeSpace } from '../../volume-model.ts';
 import { type FoundPlace, findPlaces } from './find-places.ts';
+import { spaceOf } from './volume-space.ts';
 import { usedVolumes } from './volume-kinds.ts';
 import { VolumePaths, isObjectName } from './volume-paths.ts';
 
@@ -52,6 +54,9 @@ export interface MountedPersistent {
   isBlock: boolean;
   /** A group that containers are to be in to use it. */
   gid: number | undefined;
+  /** Upstream's name of its kind. */
+  plugin: string;
+  space: VolumeSpace;
 }
 
 export class NodeVolumes {
@@ -184,7 +189,8 @@ export class NodeVolumes {
         ),
       );
       const { isReadOnly: readOnly, specName, isBlock, pv } = volume;
-      return { hostPath: path, readOnly, specName, isBlock, gid: volumeGroup(pv) };
+      const { plugin, space } = spaceOf(volume, uid, this.#need.csi);
+      return { hostPath: path, readOnly, specName, isBlock, gid: volumeGroup(pv), plugin, space };
     };
     return await this.#operations.run(`${entry.uniqueName}/${uid}`, 'mount', () => this.#said(pod, attempt), signal);
   }

@@ -16,6 +16,7 @@ import { Semaphore } from '../../../base/semaphore.ts';
 import type { Pod, Volume } from '../../../objects/generated/core-v1.ts';
 import { memoryBytesOf, parseResources } from '../../../objects/resource-list.ts';
 import { podKey, uidOf } from '../../pod-model.ts';
+import type { VolumeSpace } from '../../volume-model.ts';
 import { type PayloadSources, fetchPayload, payloadDigest } from './fetch-payload.ts';
 import { checkWithin } from './host-path-volumes.ts';
 import { mountFailure } from './mount-failure.ts';
@@ -53,6 +54,9 @@ export interface MountedVolume {
   isBlock?: boolean;
   /** A group that containers are to be in to use it. */
   gid?: number | undefined;
+  /** Upstream's name of its kind, where that is not the kind of the pod's own volume: what a claim stands for. */
+  plugin?: string;
+  space?: VolumeSpace;
 }
 
 /** How often content is compared with the API without being told of a change, in ms, is `syncFrequencyMs`. */
