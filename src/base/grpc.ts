@@ -78,15 +78,16 @@ export class RpcError extends Error {
 
 /** The remote side's own description, for messages that upstream prints without the code. */
 export function rpcDetails(error: unknown): string {
-  return findRpcError(error)?.details ?? (error instanceof Error ? error.message : String(error));
+  return rpcError(error)?.details ?? (error instanceof Error ? error.message : String(error));
 }
 
 /** The remote side's answer as Go prints it, for messages that upstream prints whole. */
 export function rpcText(error: unknown): string {
-  return findRpcError(error)?.message ?? (error instanceof Error ? error.message : String(error));
+  return rpcError(error)?.message ?? (error instanceof Error ? error.message : String(error));
 }
 
-function findRpcError(error: unknown): RpcError | undefined {
+/** What the other side answered, looked for through the `cause` chain. */
+export function rpcError(error: unknown): RpcError | undefined {
   let e = error;
   while (e instanceof Error) {
     if (e instanceof RpcError) return e;

@@ -19,6 +19,7 @@ import type {
   Service,
   ServiceAccount,
 } from '../objects/generated/core-v1.ts';
+import type { CSIDriver, VolumeAttachment } from '../objects/generated/storage-v1.ts';
 import type { ObjectKind, ObjectWatch } from './support/objects/watched-objects.ts';
 import type { IssuedToken, TokenWish } from './support/volumes/volumes.ts';
 
@@ -32,6 +33,7 @@ interface KubeletApiNeed {
 }
 
 const servicesWaitMs = 10_000;
+const driversWaitMs = 30_000;
 
 export class KubeletApi {
   readonly #need: KubeletApiNeed;
@@ -41,6 +43,8 @@ export class KubeletApi {
   readonly node: Informer<Node>;
   /** As much of every service as environments need. */
   readonly services: Informer<Service>;
+  /** How drivers of volumes want to be treated. */
+  readonly csiDrivers: Informer<CSIDriver>;
 
   constructor(need: KubeletApiNeed) {
     this.#need = need;
@@ -61,6 +65,7 @@ export class KubeletApi {
       log,
     });
     this.services = new Informer<Service>({ client, type: types.services, trim: trimService, clock, log });
+    this.csiDrivers = new Informer<CSIDriver>({ client, type: types.csiDrivers, clock, log });
   }
 
   get ownNode(): Node | undefined {
@@ -81,6 +86,22 @@ export class KubeletApi {
       () => {},
     );
     return this.services.hasSynced ? this.services.list() : undefined;
+  }
+
+  /** Undefined when there is none. @throws {DeadlineError} when nobody can know yet */
+  async csiDriver(name: string, signal: AbortSignal): Promise<CSIDriver | undefined> {
+    const { clock } = this.#need;
+    await withDeadline('reading CSIDrivers', driversWaitMs, clock, signal, (s) => this.csiDrivers.whenSynced(s));
+    return this.csiDrivers.get({ name });
+  }
+
+  /** A secret as the server has it now, for those who must not keep it. */
+  secret(namespace: string, name: string, signal: AbortSignal): Promise<Secret> {
+    return this.#need.client.get(types.secrets, { namespace, name }, signal);
+  }
+
+  volumeAttachment(name: string, signal: AbortSignal): Promise<VolumeAttachment> {
+    return this.#need.client.get(types.volumeAttachments, { name }, signal);
   }
 
   /** A list-watch of one object by its name: all that a node may read. */

@@ -31,6 +31,7 @@ import { StopSignalCheck } from './execute/stop-signal-check.ts';
 import { StartPacer, paceFor } from './execute/start-pacer.ts';
 import { claimTarget, nodeEvents, podEvents, podTarget } from './events.ts';
 import { KubeletApi } from './kubelet-api.ts';
+import { makeCsi } from './kubelet-csi.ts';
 import { makeImageCollector, makeImages, readPullSecrets } from './kubelet-images.ts';
 import { type MachinePlaces, openMachine } from './kubelet-machine.ts';
 import { makeServer } from './kubelet-server.ts';
@@ -240,6 +241,17 @@ export async function runKubelet(
     clock,
     log: room('images'),
   });
+  const { csi, plugins } = makeCsi({
+    rootDir: config.rootDir,
+    nodeName,
+    client,
+    api: known,
+    mounts,
+    events,
+    onProblems: () => nodeReporter.markChanged(),
+    clock,
+    room,
+  });
   const volumes: Volumes = new Volumes({
     rootDir: config.rootDir,
     syncFrequencyMs: config.syncPeriodMs,
@@ -262,7 +274,7 @@ export async function runKubelet(
     mounts,
     nodeAllocatable: () => allocatable,
     nodeName,
-    csi: undefined,
+    csi: client === undefined ? undefined : csi,
     getClaim: async (namespace, name, s) =>
       known?.readClaim(namespace, name, s) ?? withoutApi(`PersistentVolumeClaim "${namespace}/${name}"`),
     getVolume: async (name, s) => known?.readVolume(name, s) ?? withoutApi(`PersistentVolume "${name}"`),
@@ -362,7 +374,7 @@ export async function runKubelet(
       ...[observe.unhealthy()].filter((text) => text !== undefined),
     ],
     networkError: () => runtimeStatus.networkError(),
-    storageErrors: () => [],
+    storageErrors: () => csi.problems(),
     pressures: () => ({ memory: false, disk: false, pid: false }),
     images: (s) => cri.listImages(s),
     volumesInUse: () => volumes.node.inUse(),
@@ -710,6 +722,8 @@ export async function runKubelet(
     statuses,
     volumes,
     volumes.node,
+    csi,
+    plugins,
     images,
     makeImageCollector({ config, cri, host, observe, nodeEvent, counts, clock, log: room('images') }),
     objects,
@@ -727,6 +741,7 @@ export async function runKubelet(
       ? []
       : [
           known?.services,
+          known?.csiDrivers,
           known?.node,
           recorder,
           new NodeLease({

@@ -411,7 +411,7 @@ const table: Record<string, Claim | Record<string, Claim>> = {
     cephfs: unserved('cephfs'),
     cinder: unserved('cinder'),
     configMap: served,
-    csi: unserved('csi'),
+    csi: by('kubelet/support/volumes/csi-hands.ts'),
     downwardAPI: served,
     emptyDir: served,
     ephemeral: by('kubelet/support/volumes/resolve-volume.ts'),

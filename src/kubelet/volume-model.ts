@@ -15,6 +15,8 @@ export type VolumeOutcome =
 /** Thrown by whoever works on a volume; any other error counts as `final`. */
 export interface VolumeFailure extends Error {
   outcome: VolumeOutcome;
+  /** How a driver answered, by the gRPC code's name as Go writes it: `FailedPrecondition`. */
+  code?: string | undefined;
 }
 
 /** A volume that a CSI driver serves, in a pod or for all pods of the node. */

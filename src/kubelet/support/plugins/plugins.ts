@@ -3,6 +3,7 @@
  * kind, and taken back when the socket goes. Owns which socket is registered. Promises: a plugin that hangs or lies
  * holds up no other; one that fails is tried again after 0.5 s to 2 min; a socket that is bound anew is a new plugin.
  */
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Backoff } from '../../../base/backoff.ts';
 import type { Clock } from '../../../base/clock.ts';
@@ -77,6 +78,7 @@ export class Plugins {
 
   async run(signal: AbortSignal): Promise<void> {
     this.#running = signal;
+    await mkdir(this.#registry, { recursive: true, mode: 0o750 });
     while (!signal.aborted) {
       this.#scans.mark('scan');
       await this.#need.clock.sleep(this.#isBlind ? blindScanPeriodMs : scanPeriodMs, signal);

@@ -39,20 +39,25 @@ export class ServiceAccountTokens {
 
   /** A token with enough life left. @throws {Error} when there is none and none can be had */
   async get(wish: TokenWish, signal: AbortSignal): Promise<string> {
+    return (await this.issued(wish, signal)).token;
+  }
+
+  /** As `get`, with how long it lives. */
+  async issued(wish: TokenWish, signal: AbortSignal): Promise<IssuedToken> {
     const { clock } = this.#need;
     const { namespace, serviceAccount, audience = '', expirationSeconds, podUid } = wish;
     const key = JSON.stringify([serviceAccount, namespace, audience, expirationSeconds, podUid]);
     const known = this.#tokens.get(key)?.issued;
     const jitterMs = Math.floor(Math.random() * 10) * 1000;
-    if (known !== undefined && !isTokenDue(known, clock.nowMs(), jitterMs)) return known.token;
+    if (known !== undefined && !isTokenDue(known, clock.nowMs(), jitterMs)) return known;
     try {
       const issued = await this.#need.requestToken(wish, signal);
       this.#tokens.set(key, { podUid, issued });
-      return issued.token;
+      return issued;
     } catch (cause) {
       if (known === undefined) throw new Error(`failed to fetch token: ${describeError(cause)}`, { cause });
       // A renewal that failed is tried again at the next refresh of the volume, until the token is dead.
-      if (clock.nowMs() < Date.parse(known.expirationTimestamp)) return known.token;
+      if (clock.nowMs() < Date.parse(known.expirationTimestamp)) return known;
       throw new Error(`token ${key} expired and refresh failed: ${describeError(cause)}`, { cause });
     }
   }

@@ -1,0 +1,114 @@
+/** The CSI driver of `test/e2e/csi-driver` as a process of its own, in a folder of its own. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { HopelessError, awaitUntil } from '../await-until.ts';
+import type { DriverConfig } from '../e2e/csi-driver/driver-config.ts';
+import type { Control } from '../e2e/csi-driver/faults.ts';
+
+export interface DriverCall {
+  method: string;
+  request?: Record<string, unknown>;
+  answer?: Record<string, unknown>;
+  error?: string;
+}
+
+type Settings = Partial<DriverConfig> & { registry: string };
+
+const program = join(import.meta.dirname, '..', 'e2e', 'csi-driver', 'main.ts');
+
+export class CsiDriverProcess {
+  readonly config: DriverConfig;
+  readonly #directory: string;
+  /** What the program is started with: a test may run it in other namespaces. */
+  readonly #prefix: readonly string[];
+  #process: ChildProcess | undefined;
+
+  private constructor(directory: string, config: DriverConfig, prefix: readonly string[]) {
+    this.#directory = directory;
+    this.config = config;
+    this.#prefix = prefix;
+  }
+
+  /** @param directory of the driver: made when it is missing. @param registry where plugins of the node are found */
+  static async start(
+    directory: string,
+    { registry, ...settings }: Settings,
+    prefix: readonly string[] = [],
+  ): Promise<CsiDriverProcess> {
+    const name = settings.name ?? 'dir.csi.example';
+    const driver = new CsiDriverProcess(
+      directory,
+      {
+        name,
+        nodeId: 'node-id',
+        stateDir: join(directory, 'state'),
+        socket: join(directory, 'csi.sock'),
+        registrationSocket: join(registry, `${name}.sock`),
+        versions: ['1.0.0'],
+        capabilities: ['STAGE_UNSTAGE_VOLUME', 'GET_VOLUME_STATS', 'EXPAND_VOLUME'],
+        callLog: join(directory, 'calls.jsonl'),
+        controlFile: join(directory, 'control.json'),
+        ...settings,
+      },
+      prefix,
+    );
+    await mkdir(driver.config.stateDir, { recursive: true });
+    await driver.restart();
+    return driver;
+  }
+
+  /** Starts it again, after it has ended or been stopped; also with other settings. */
+  async restart(settings: Partial<DriverConfig> = {}): Promise<void> {
+    Object.assign(this.config, settings);
+    const before = (await this.calls()).filter(({ method }) => method === 'ready').length;
+    const configFile = join(this.#directory, 'driver.json');
+    await writeFile(configFile, JSON.stringify(this.config));
+    const [command = process.execPath, ...args] = this.#prefix;
+    const own = [...(this.#prefix.length === 0 ? [] : [process.execPath]), program, configFile];
+    const child = spawn(command, [...args, ...own], { stdio: ['pipe', 'inherit', 'inherit'] });
+    this.#process = child;
+    await awaitUntil('the CSI driver to serve', async () => {
+      if (child.exitCode !== null) throw new HopelessError(`the CSI driver has ended with ${child.exitCode}`);
+      return (await this.calls()).filter(({ method }) => method === 'ready').length > before;
+    });
+  }
+
+  /** Waits until it has ended by itself. */
+  async ended(): Promise<void> {
+    const child = this.#process;
+    if (child !== undefined && child.exitCode === null) await once(child, 'exit');
+  }
+
+  async stop(): Promise<void> {
+    this.#process?.stdin?.end();
+    await this.ended();
+  }
+
+  /** Switches faults on and off. */
+  async control(control: Control): Promise<void> {
+    const whole = `${this.config.controlFile}.new`;
+    await writeFile(whole, JSON.stringify(control));
+    await rename(whole, this.config.controlFile);
+  }
+
+  /** Everything that it was asked and has answered, oldest first. */
+  async calls(): Promise<DriverCall[]> {
+    const text = await readFile(this.config.callLog, 'utf8').catch(() => '');
+    const lines = text.split('\n').slice(0, -1);
+    return lines.map((line) => JSON.parse(line) as DriverCall); // our own program's
+  }
+
+  /** What it was asked, by one method. */
+  async requests(method: string): Promise<Array<Record<string, unknown>>> {
+    return (await this.calls())
+      .filter((call) => call.method === method)
+      .flatMap(({ request }) => (request === undefined ? [] : [request]));
+  }
+
+  /** Makes a volume, as somebody who looks after the storage. */
+  async addVolume(id: string): Promise<void> {
+    await mkdir(join(this.config.stateDir, 'volumes', id), { recursive: true });
+  }
+}
