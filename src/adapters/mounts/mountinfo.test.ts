@@ -15,6 +15,7 @@ describe('parseMountinfo', () => {
   it('reads targets with escapes, propagation and both kinds of options', () => {
     expect(parseMountinfo(text)[1]).toEqual({
       id: 40,
+      device: '0:33',
       root: '/',
       target: '/var/lib/k x',
       options: ['rw', 'nosuid'],
