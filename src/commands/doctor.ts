@@ -1,6 +1,7 @@
 /** `gantry doctor`: proves that this node can run pods, one line per check, with the fix where one fails. */
 import { Command, Option } from 'commander';
 import { Cri } from '../adapters/cri/cri.ts';
+import { DiskUsage } from '../adapters/disk-usage/disk-usage.ts';
 import { Iptables } from '../adapters/iptables/iptables.ts';
 import { Sysctl } from '../adapters/sysctl/sysctl.ts';
 import { systemClock } from '../base/clock.ts';
@@ -8,6 +9,7 @@ import { stopSignal } from '../base/stop-signal.ts';
 import { checkCniCache } from '../doctor/check-cni-cache.ts';
 import { checkKernel } from '../doctor/check-kernel.ts';
 import { checkNetwork } from '../doctor/check-network.ts';
+import { checkPrograms } from '../doctor/check-programs.ts';
 import { checkRuntime } from '../doctor/check-runtime.ts';
 import { type Finding, formatFindings } from '../doctor/finding.ts';
 
@@ -68,7 +70,9 @@ async function examine(options: Options, signal: AbortSignal): Promise<Finding[]
     // after the trial: the first pod's gateway may be what switches forwarding on
     const kernel = await checkKernel({ sysctl: new Sysctl(), iptables, root: '/' }, signal);
     const cache = await checkCniCache(cniCacheDir, systemClock.nowMs());
-    return [...kernel, ...runtime, ...network, cache];
+    const disk = new DiskUsage({ clock: systemClock });
+    const programs = await checkPrograms({ measure: (path, s) => disk.measure([path], s) }, process.execPath, signal);
+    return [...kernel, ...programs, ...runtime, ...network, cache];
   } finally {
     cri?.close();
   }

@@ -6,7 +6,6 @@ import { DiskUsage } from '../adapters/disk-usage/disk-usage.ts';
 import { VolumeSpaces } from '../adapters/disk-usage/volume-space.ts';
 import type { Filesystem } from '../adapters/host/host.ts';
 import type { Clock } from '../base/clock.ts';
-import { describeError } from '../base/errors.ts';
 import type { Logger } from '../base/logger.ts';
 import type { Pod } from '../objects/generated/core-v1.ts';
 import type { KubeletConfig } from './config.ts';
@@ -229,6 +228,6 @@ async function failure<T>(what: string, work: Promise<T>): Promise<T> {
   try {
     return await work;
   } catch (cause) {
-    throw new Error(`failed to get ${what}: ${describeError(cause)}`, { cause });
+    throw new Error(`failed to get ${what}`, { cause });
   }
 }

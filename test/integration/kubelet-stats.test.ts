@@ -95,6 +95,9 @@ it('/stats/summary tells the volumes of pods, and what they use of the disk', as
   await t.clock.pass(25_000);
   expect((await summary()).pods[0]?.volume?.[0]?.inodesUsed).toBe(3);
 
+  t.cri.failNext('ImageFsInfo', 'UNKNOWN', 'no such file system', 1);
+  expect(await get('/stats/summary')).toMatch(/^Internal Error: failed to get imageFs stats: .*no such file system/);
+
   const metrics = await get('/metrics');
   expect(metrics).toContain(
     'volume_manager_total_volumes{plugin_name="kubernetes.io/empty-dir",state="desired_state_of_world"} 1',

@@ -1,5 +1,6 @@
 import type { Pod } from '../../objects/generated/core-v1.ts';
-import { type Exchange, answerJson } from './exchange.ts';
+import { describeError } from '../../base/errors.ts';
+import { type Exchange, answerJson, answerText } from './exchange.ts';
 import type { RunningPod, ServeNeed } from './serve-need.ts';
 
 const metricsType = 'text/plain; version=0.0.4; charset=utf-8; escaping=underscores';
@@ -36,5 +37,13 @@ export async function answerStatsSummary(
   statsSummary: NonNullable<ServeNeed['statsSummary']>,
 ): Promise<void> {
   const onlyCpuAndMemory = exchange.query.get('only_cpu_and_memory') === 'true';
-  answerJson(exchange, 200, JSON.stringify(await statsSummary(onlyCpuAndMemory, exchange.signal), undefined, 1));
+  let summary: unknown;
+  try {
+    summary = await statsSummary(onlyCpuAndMemory, exchange.signal);
+  } catch (err) {
+    exchange.signal.throwIfAborted();
+    answerText(exchange, 500, `Internal Error: ${describeError(err)}`);
+    return;
+  }
+  answerJson(exchange, 200, JSON.stringify(summary, undefined, 1));
 }
