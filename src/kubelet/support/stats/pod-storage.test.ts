@@ -3,7 +3,8 @@ import { testContainer, testPod } from '../../../../test/fixtures/kubelet-pods.t
 import { FakeClock } from '../../../base/clock.ts';
 import { silentLogger } from '../../../base/logger.ts';
 import type { PodSpec, Volume } from '../../../objects/generated/core-v1.ts';
-import { type PodOnDisk, PodStorage } from './pod-storage.ts';
+import { PodStorage } from './pod-storage.ts';
+import type { PodOnDisk } from './storage-figures.ts';
 
 const never = new AbortController().signal;
 const minute = 60_000;
@@ -158,13 +159,16 @@ describe('PodStorage', () => {
   it('a pod that is new to who asks is measured at once, and just once when it has nothing', async () => {
     begin();
     await storage.ask('all', 1000, never);
+    await clock.advance(minute);
     pods.push(onDisk('b'));
     bytes.clear();
     await storage.ask('all', 1000, never);
-    expect(walks).toHaveLength(2);
     await storage.ask('all', 1000, never);
     await clock.advance(0);
-    expect(walks).toHaveLength(2);
+    const ofB = ['/pods/b/cache', '/logs/b', '/logs/b/web', '/pods/b/etc-hosts'];
+    expect(walks.slice(1)).toEqual([ofB]); // the others wait for their round
+    await clock.advance(0.5 * minute);
+    expect(walks.slice(2)).toEqual([['/pods/a/cache', '/logs/a', '/logs/a/web', '/pods/a/etc-hosts', ...ofB]]);
   });
 
   it('pods with limits are measured though nobody asks, the others are not', async () => {

@@ -16,30 +16,8 @@ import type { Logger } from '../../../base/logger.ts';
 import type { Pod } from '../../../objects/generated/core-v1.ts';
 import { podKey, uidOf } from '../../pod-model.ts';
 import type { VolumeFigures } from '../../volume-model.ts';
-import { type VolumeMeasure, containerNames, hasStorageLimit, volumeMeasures } from './volume-measures.ts';
-
-/** A pod that has something on this node's disks. */
-export interface PodOnDisk {
-  pod: Pod;
-  /** What is mounted, by the volume's name. */
-  volumes: ReadonlyMap<string, { hostPath: string }>;
-  logDirectory: string;
-  hostsFile: string;
-}
-
-export interface VolumeStorage extends Pick<VolumeMeasure, 'name' | 'claim' | 'isLocalEphemeral'> {
-  atMs: number;
-  figures: VolumeFigures;
-}
-
-export interface PodStorageFigures {
-  atMs: number;
-  volumes: readonly VolumeStorage[];
-  /** All logs of the pod. Undefined, here and below: not known. */
-  podLogs: DirectoryUsage | undefined;
-  containerLogs: ReadonlyMap<string, DirectoryUsage>;
-  hostsFile: DirectoryUsage | undefined;
-}
+import { type PodOnDisk, type PodStorageFigures, type VolumeStorage, nothingKnown } from './storage-figures.ts';
+import { containerNames, hasStorageLimit, volumeMeasures } from './volume-measures.ts';
 
 interface PodStorageNeed {
   /** Pods whose volumes are mounted. */
@@ -81,6 +59,8 @@ export class PodStorage {
   readonly #measured: Record<Wish, ReadonlySet<string>> = { claims: new Set(), all: new Set() };
   /** Paths that could not be measured, so that each is told once. */
   readonly #failed = new Set<string>();
+  /** Somebody asks for pods that were in no round yet: they get one of their own. */
+  readonly #hasNew = new Set<Wish>();
   readonly #woken = new Map<Wish, PromiseWithResolvers<void>>();
   readonly #rounds = new Map<Wish, PromiseWithResolvers<void>>();
 
@@ -114,7 +94,7 @@ export class PodStorage {
     if (pods.length === 0) return;
     this.#askedMs.set(wish, clock.monotonicMs());
     const isNew = pods.some(({ pod }) => !this.#measured[wish].has(uidOf(pod)));
-    if (isNew) this.#dueMs.delete(wish);
+    if (isNew) this.#hasNew.add(wish);
     const round = this.#rounds.get(wish) ?? Promise.withResolvers<void>();
     this.#rounds.set(wish, round);
     this.#woken.get(wish)?.resolve();
@@ -132,19 +112,21 @@ export class PodStorage {
   async #loop(wish: Wish, signal: AbortSignal): Promise<void> {
     signal.addEventListener('abort', () => this.#woken.get(wish)?.resolve(), { once: true });
     while (!signal.aborted) {
-      if (!this.#isWanted(wish) || this.#untilDueMs(wish) > 0) {
+      const isDue = this.#isWanted(wish) && this.#untilDueMs(wish) <= 0;
+      if (!isDue && !this.#hasNew.has(wish)) {
         await this.#untilWanted(wish, signal);
         continue;
       }
+      this.#hasNew.delete(wish);
       const beganMs = this.#need.clock.monotonicMs();
       try {
-        await this.#round(wish, signal);
+        await this.#round(wish, isDue ? 'all' : 'new', signal);
       } catch (err) {
         if (signal.aborted) return;
         this.#need.log.warn({ reason: describeError(err) }, 'cannot measure what pods use of the disk, will retry');
       }
       const nowMs = this.#need.clock.monotonicMs();
-      this.#dueMs.set(wish, nowMs + Math.max(this.#nextWaitMs(), (nowMs - beganMs) * restFactor));
+      if (isDue) this.#dueMs.set(wish, nowMs + Math.max(this.#nextWaitMs(), (nowMs - beganMs) * restFactor));
       this.#rounds.get(wish)?.resolve();
       this.#rounds.delete(wish);
     }
@@ -181,14 +163,17 @@ export class PodStorage {
     rest.abort();
   }
 
-  async #round(wish: Wish, signal: AbortSignal): Promise<void> {
+  async #round(wish: Wish, which: 'all' | 'new', signal: AbortSignal): Promise<void> {
     const isAsked = this.#isAsked(wish);
-    const pods = [...this.#need.pods()].filter(({ pod }) => isAsked || this.#limited.has(uidOf(pod)));
+    const before = this.#measured[wish];
+    const pods = [...this.#need.pods()].filter(({ pod }) =>
+      which === 'new' ? !before.has(uidOf(pod)) : isAsked || this.#limited.has(uidOf(pod)),
+    );
     await Promise.all([
       ...pods.map((one) => this.#askVolumes(one, signal)),
       wish === 'all' ? this.#walk(pods, signal) : undefined,
     ]);
-    this.#measured[wish] = new Set(pods.map(({ pod }) => uidOf(pod)));
+    this.#measured[wish] = new Set([...(which === 'new' ? before : []), ...pods.map(({ pod }) => uidOf(pod))]);
     const here = new Set([...this.#need.pods()].map(({ pod }) => uidOf(pod)));
     for (const known of [this.#figures, this.#once]) {
       for (const uid of known.keys()) if (!here.has(uid)) known.delete(uid); // it went in the meantime
@@ -289,13 +274,5 @@ export class PodStorage {
     }
   }
 }
-
-const nothingKnown = (atMs: number): PodStorageFigures => ({
-  atMs,
-  volumes: [],
-  podLogs: undefined,
-  containerLogs: new Map(),
-  hostsFile: undefined,
-});
 
 const hasOthersVolumes = (pod: Pod): boolean => volumeMeasures(pod).some(({ how }) => how === 'ask');

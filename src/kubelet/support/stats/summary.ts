@@ -8,7 +8,7 @@ import { rfc3339Seconds } from '../../../base/clock.ts';
 import type { Pod } from '../../../objects/generated/core-v1.ts';
 import type { VolumeFigures } from '../../volume-model.ts';
 import { usedByPod } from './exceeded-storage.ts';
-import type { PodStorageFigures } from './pod-storage.ts';
+import type { PodStorageFigures } from './storage-figures.ts';
 
 /** Of a control group; undefined parts are not known, and are left out. */
 export interface GroupUse {
