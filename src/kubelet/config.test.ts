@@ -65,6 +65,15 @@ volumeStatsAggPeriod: 0s
 `;
 
 describe('loadKubeletConfig', () => {
+  it.each([
+    { yaml: '', want: 60_000 },
+    { yaml: 'volumeStatsAggPeriod: 0s\n', want: 60_000 },
+    { yaml: 'volumeStatsAggPeriod: 10s\n', want: 10_000 },
+    { yaml: 'volumeStatsAggPeriod: -1s\n', want: -1000 },
+  ])('how often volumes are measured: $yaml', async ({ yaml, want }) => {
+    expect((await loadYaml(yaml)).volumeStatsAggPeriodMs).toBe(want);
+  });
+
   it('reads where static pods are to be had', async () => {
     const config = await loadYaml(
       'staticPodURL: http://x/pods\nstaticPodURLHeader: {A: [hello, again]}\nhttpCheckFrequency: 3s\n',

@@ -17,6 +17,25 @@ import {
   untilAsked,
 } from './support/pods.ts';
 
+interface Space {
+  capacityBytes: number;
+  usedBytes: number;
+}
+
+interface Summary {
+  node: { nodeName: string; fs: Space };
+  pods: Array<{
+    podRef: { name: string };
+    volume?: Array<Space & { name: string }>;
+    containers: Array<{
+      cpu?: { usageCoreNanoSeconds: number };
+      memory?: { workingSetBytes: number };
+      logs?: Space;
+    }>;
+    'ephemeral-storage'?: Space;
+  }>;
+}
+
 const from = (name: string, valueFrom: EnvVarSource): EnvVar => ({ name, valueFrom });
 const field = (name: string, fieldPath: string): EnvVar => from(name, { fieldRef: { fieldPath } });
 const resource = (name: string, of: string, divisor?: string, containerName?: string): EnvVar => {
@@ -60,9 +79,14 @@ const database: Service = {
 
 describeAsRoot('around a container', () => {
   const lab = useLab();
-  const nodeFile = (path: string): Promise<string> => lab.onNode(0, 'cat', path);
-  const resolver = async (pod: string): Promise<string[]> =>
-    (await inPod(lab, pod, 'cat /etc/resolv.conf')).trimEnd().split('\n').toSorted();
+  const look = async (
+    name: string,
+  ): Promise<{ podIp: string; hostname: string; hosts: string; resolver: string[] }> => {
+    const { status } = await awaitReady(lab, name);
+    const script = 'hostname; echo =; cat /etc/hosts; echo =; cat /etc/resolv.conf';
+    const [hostname = '', hosts = '', resolver = ''] = (await inPod(lab, name, script)).split('=\n');
+    return { podIp: status?.podIP ?? '', hostname, hosts, resolver: resolver.trimEnd().split('\n').toSorted() };
+  };
 
   beforeAll(async () => {
     await lab.onNode(0, 'sh', '-c', `printf '%s' '${ofNode}' > /etc/resolv.conf`);
@@ -299,67 +323,57 @@ A='other'
         podOf('hosted-cluster', plain, { hostNetwork: true, dnsPolicy: 'ClusterFirstWithHostNet' }),
         podOf('a'.repeat(70), plain, { dnsPolicy: 'None', dnsConfig: more }),
       );
-      const { status } = await awaitReady(lab, 'named');
+      const [first, full, overridden, hosted, hostedCluster, long] = await Promise.all(
+        ['named', 'full', 'overridden', 'hosted', 'hosted-cluster', 'a'.repeat(70)].map(look),
+      );
       const head =
         '# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n' +
         'fe00::0\tip6-localnet\nfe00::0\tip6-mcastprefix\nfe00::1\tip6-allnodes\nfe00::2\tip6-allrouters\n';
       const aliases = '\n# Entries added by HostAliases.\n192.0.2.7\tother\tother.example\n2001:db8::7\tsix\n';
       const names = 'front.team.default.svc.cluster.local\tfront';
-      expect(await inPod(lab, 'named', 'hostname; cat /etc/hosts')).toBe(
-        `front\n${head}${status?.podIP}\t${names}\n${aliases}`,
-      );
-      expect(
-        await inPod(lab, 'named', 'stat -c %a /etc/hosts; echo "192.0.2.9 added" >> /etc/hosts; tail -1 /etc/hosts'),
-      ).toBe('644\n192.0.2.9 added\n');
-      expect(await inPod(lab, 'named', 'hostname; cat /etc/hosts', 'own')).toBe('front\n192.0.2.3\tmine\n');
-
-      const full = await awaitReady(lab, 'full');
-      expect(await inPod(lab, 'full', 'hostname; tail -n +8 /etc/hosts')).toBe(
-        `front.team.default.svc.cluster.local\n${full.status?.podIP}\t${names}\n${aliases}`,
-      );
-      const overridden = await awaitReady(lab, 'overridden');
-      expect(await inPod(lab, 'overridden', 'hostname; tail -n +8 /etc/hosts')).toBe(
-        `web.example.com\n${overridden.status?.podIP}\tweb.example.com\n`,
-      );
-      await awaitReady(lab, 'hosted');
-      const nodeName = await lab.onNode(0, 'hostname');
-      expect(await inPod(lab, 'hosted', 'hostname; cat /etc/hosts')).toBe(
-        `${nodeName}# Kubernetes-managed hosts file (host network).\n${await nodeFile('/etc/hosts')}${aliases}`,
-      );
-      await awaitReady(lab, 'a'.repeat(70));
-      expect(await inPod(lab, 'a'.repeat(70), 'hostname')).toBe(`${'a'.repeat(63)}\n`);
-
-      // name servers, by policy
       const ofCluster = [
         'nameserver 10.96.0.10',
         'options ndots:5',
         'search default.svc.cluster.local svc.cluster.local cluster.local corp.test',
       ];
-      expect(await resolver('named')).toEqual(ofCluster);
-      await awaitReady(lab, 'hosted-cluster');
-      expect(await resolver('hosted-cluster')).toEqual(ofCluster);
       const host = ['nameserver 192.0.2.53', 'options timeout:3', 'search corp.test'];
-      expect(await resolver('full')).toEqual(host);
-      expect(await resolver('hosted')).toEqual(host);
-      expect(await resolver('overridden')).toEqual([
-        'nameserver 192.0.2.53',
-        'options timeout:3 ndots:3',
-        'search corp.test lab.test',
-      ]);
+      expect(first).toMatchObject({
+        hostname: 'front\n',
+        hosts: `${head}${first?.podIp}\t${names}\n${aliases}`,
+        resolver: ofCluster,
+      });
+      expect(full).toMatchObject({
+        hostname: 'front.team.default.svc.cluster.local\n',
+        hosts: `${head}${full?.podIp}\t${names}\n${aliases}`,
+        resolver: host,
+      });
+      expect(overridden).toMatchObject({
+        hostname: 'web.example.com\n',
+        hosts: `${head}${overridden?.podIp}\tweb.example.com\n`,
+        resolver: ['nameserver 192.0.2.53', 'options timeout:3 ndots:3', 'search corp.test lab.test'],
+      });
+      expect(hosted).toMatchObject({
+        hostname: await lab.onNode(0, 'hostname'),
+        hosts: `# Kubernetes-managed hosts file (host network).\n${await lab.onNode(0, 'cat', '/etc/hosts')}${aliases}`,
+        resolver: host,
+      });
+      expect(hostedCluster?.resolver).toEqual(ofCluster);
+      expect(long?.hostname).toBe(`${'a'.repeat(63)}\n`);
       const kept = more.searches.slice(0, 32).join(' ');
-      const limited = await resolver('a'.repeat(70));
-      expect(limited.filter((line) => !line.startsWith('options '))).toEqual([
+      expect(
+        long?.resolver.map((line) => (line.startsWith('options ') ? line.split(' ').toSorted().join(' ') : line)),
+      ).toEqual([
         'nameserver 192.0.2.1',
         'nameserver 192.0.2.2',
         'nameserver 192.0.2.3',
+        'edns0 ndots:2 options',
         `search ${kept}`,
       ]);
+      // containers of a pod share the file, and may write to it, but for one that mounts its own
       expect(
-        limited
-          .find((line) => line.startsWith('options '))
-          ?.split(' ')
-          .toSorted(),
-      ).toEqual(['edns0', 'ndots:2', 'options']);
+        await inPod(lab, 'named', 'stat -c %a /etc/hosts; echo "192.0.2.9 added" >> /etc/hosts; tail -1 /etc/hosts'),
+      ).toBe('644\n192.0.2.9 added\n');
+      expect(await inPod(lab, 'named', 'hostname; cat /etc/hosts', 'own')).toBe('front\n192.0.2.3\tmine\n');
       await awaitEvent(
         lab,
         'a'.repeat(70),
@@ -372,6 +386,93 @@ A='other'
         'a'.repeat(70),
         'DNSConfigForming',
         `Search Line limits were exceeded, some search paths have been omitted, the applied search line is: ${kept}`,
+      );
+    });
+
+    it('volumes and logs, of which the node tells how full they are', async () => {
+      const MiB = 1024 ** 2;
+      const directory = '/var/lib/stats-volume';
+      await lab.onNode(0, 'sh', '-c', `mkdir -p ${directory} && mount -t tmpfs -o size=64m stats ${directory}`);
+      const capacity = { storage: '64Mi' };
+      const accessModes = ['ReadWriteOnce'];
+      const pv = {
+        apiVersion: 'v1',
+        kind: 'PersistentVolume',
+        metadata: { name: 'measured' },
+        spec: {
+          capacity,
+          accessModes,
+          storageClassName: 'none',
+          persistentVolumeReclaimPolicy: 'Retain',
+          claimRef: { namespace: 'default', name: 'measured' },
+          local: { path: directory },
+          nodeAffinity: {
+            required: {
+              nodeSelectorTerms: [
+                { matchExpressions: [{ key: 'kubernetes.io/os', operator: 'In', values: ['linux'] }] },
+              ],
+            },
+          },
+        },
+      };
+      const claim = {
+        apiVersion: 'v1',
+        kind: 'PersistentVolumeClaim',
+        metadata: { name: 'measured' },
+        spec: { accessModes, storageClassName: 'none', volumeName: 'measured', resources: { requests: capacity } },
+      };
+      const script = `head -c ${3 * MiB} /dev/zero > /claim/big; head -c ${2 * MiB} /dev/zero > /work/big
+ln /work/big /work/again; head -c ${MiB} /dev/zero | tr '\\0' x; echo; touch /tmp/done; ${untilAsked}`;
+      const main = shell(script, {
+        volumeMounts: [work, { name: 'claim', mountPath: '/claim' }, { name: 'settings', mountPath: '/settings' }],
+        readinessProbe: { exec: { command: ['test', '-e', '/tmp/done'] }, periodSeconds: 1 },
+      });
+      await applyObjects(
+        lab,
+        pv,
+        claim,
+        podOf('measured', [main], {
+          volumes: [
+            ...volumes,
+            { name: 'claim', persistentVolumeClaim: { claimName: 'measured' } },
+            { name: 'settings', configMap: { name: 'settings' } },
+          ],
+        }),
+      );
+      await awaitReady(lab, 'measured');
+      const raw = (path: string): Promise<string> =>
+        lab.kubectl('get', '--raw', `/api/v1/nodes/${lab.nodeName(0)}/proxy${path}`);
+      const { node, pods } = JSON.parse(await raw('/stats/summary')) as Summary;
+      expect(node.nodeName).toBe(lab.nodeName(0));
+      expect(node.fs.capacityBytes).toBeGreaterThan(node.fs.usedBytes);
+      const found = pods.find(({ podRef }) => podRef.name === 'measured');
+      const [ofWork, ofSettings, ofClaim] = ['work', 'settings', 'claim'].map((name) =>
+        found?.volume?.find((volume) => volume.name === name),
+      );
+      // one file of two names counts once
+      expect(ofWork).toMatchObject({ inodesUsed: 2 });
+      expect(Math.floor((ofWork?.usedBytes ?? 0) / MiB)).toBe(2);
+      expect(ofSettings?.usedBytes).toBeGreaterThan(0);
+      expect(ofClaim).toMatchObject({
+        capacityBytes: 64 * MiB,
+        usedBytes: 3 * MiB,
+        availableBytes: 61 * MiB,
+        pvcRef: { name: 'measured', namespace: 'default' },
+      });
+      const [container] = found?.containers ?? [];
+      expect(container?.cpu?.usageCoreNanoSeconds).toBeGreaterThan(0);
+      expect(container?.memory?.workingSetBytes).toBeGreaterThan(0);
+      expect(container?.logs?.usedBytes).toBeGreaterThan(MiB);
+      // the emptyDir and the log, not the claim
+      const used = found?.['ephemeral-storage']?.usedBytes ?? 0;
+      expect(used).toBeGreaterThan(3 * MiB);
+      expect(used).toBeLessThan(5 * MiB);
+      const metrics = await raw('/metrics');
+      const labels = '{namespace="default",persistentvolumeclaim="measured"}';
+      expect(metrics).toContain(`kubelet_volume_stats_capacity_bytes${labels} ${64 * MiB}\n`);
+      expect(metrics).toContain(`kubelet_volume_stats_used_bytes${labels} ${3 * MiB}\n`);
+      expect(metrics).toContain(
+        'volume_manager_total_volumes{plugin_name="kubernetes.io/local-volume",state="actual_state_of_world"} 1\n',
       );
     });
 
