@@ -23,6 +23,7 @@ interface Flags extends ProcessOptions {
   nodeStartupGracePeriod: number;
   terminatedPodGcThreshold: number;
   pvclaimbinderSyncPeriod: number;
+  disableForceDetachOnTimeout: boolean;
 }
 
 export async function run(args: readonly string[]): Promise<void> {
@@ -42,7 +43,10 @@ export async function run(args: readonly string[]): Promise<void> {
     .option('--node-monitor-grace-period <duration>', 'silence after which a node is lost', durationMs, 50_000)
     .option('--node-startup-grace-period <duration>', 'the same for a node that never reported', durationMs, 60_000)
     .option('--terminated-pod-gc-threshold <n>', 'finished pods kept at most; 0 keeps all', wholeNumber, 12_500)
-    .option('--pvclaimbinder-sync-period <duration>', 'how often waiting claims are looked at', durationMs, 15_000);
+    .option('--pvclaimbinder-sync-period <duration>', 'how often waiting claims are looked at', durationMs, 15_000)
+    .addOption(
+      booleanFlag('--disable-force-detach-on-timeout', 'a lost node keeps the volumes that it may still use', false),
+    );
   const flags = command.parse([...args], { from: 'user' }).opts<Flags>();
   const options = await managerOptions(flags);
   await runProcess('kube-controller-manager', flags, (client, log, signal) =>
@@ -75,6 +79,7 @@ async function managerOptions(flags: Flags): Promise<ControllerManagerOptions> {
       : undefined,
     rootCaPem: flags.rootCaFile === undefined ? undefined : await readFile(flags.rootCaFile, 'utf8'),
     terminatedPodThreshold: flags.terminatedPodGcThreshold,
+    ...(flags.disableForceDetachOnTimeout ? { attachDetach: { forceAfterMs: undefined } } : {}),
     volumeBinding: { periodMs: flags.pvclaimbinderSyncPeriod, removeDirectory },
   };
 }

@@ -11,6 +11,7 @@ import { runTogether } from '../base/run-together.ts';
 import type { ApiClient } from '../client/api-client.ts';
 import { EventRecorder } from '../client/event-recorder.ts';
 import { SharedInformers } from '../client/shared-informers.ts';
+import { AttachDetachController, type AttachDetachOptions } from './attach-detach/attach-detach-controller.ts';
 import type { Controller, ControllerContext } from './controller.ts';
 import { DeploymentController } from './deployment/deployment-controller.ts';
 import { EndpointsController } from './endpoints/endpoints-controller.ts';
@@ -42,6 +43,7 @@ export interface ControllerManagerOptions {
   /** Time before a namespace's content is deleted, in ms; default 5 s. */
   namespaceSettleMs?: number;
   volumeBinding?: Partial<VolumeBinderOptions>;
+  attachDetach?: Partial<AttachDetachOptions>;
 }
 
 type Make = (context: ControllerContext, options: ControllerManagerOptions) => Controller | undefined;
@@ -65,6 +67,8 @@ const makers: Readonly<Record<string, Make>> = {
   'garbage-collector-controller': (context) => new GarbageCollector(context),
   'persistentvolume-binder-controller': (context, { volumeBinding }) =>
     new VolumeBinder(context, { periodMs: 15_000, removeDirectory: undefined, ...volumeBinding }),
+  'persistentvolume-attach-detach-controller': (context, { attachDetach }) =>
+    new AttachDetachController(context, { forceAfterMs: 360_000, ...attachDetach }),
   'persistentvolumeclaim-protection-controller': (context) => new ClaimProtectionController(context),
   'persistentvolume-protection-controller': (context) => new VolumeProtectionController(context),
   'persistentvolume-expander-controller': (context) => new VolumeExpander(context),
@@ -85,6 +89,7 @@ const aliases: Readonly<Record<string, string>> = {
   podgc: 'pod-garbage-collector-controller',
   garbagecollector: 'garbage-collector-controller',
   'persistentvolume-binder': 'persistentvolume-binder-controller',
+  attachdetach: 'persistentvolume-attach-detach-controller',
   'pvc-protection': 'persistentvolumeclaim-protection-controller',
   'pv-protection': 'persistentvolume-protection-controller',
   'persistentvolume-expander': 'persistentvolume-expander-controller',

@@ -26,10 +26,6 @@ export class NewestWrites<T extends KubeObject> {
     return object;
   }
 
-  forget(object: T): void {
-    this.#written.delete(objectKey(object));
-  }
-
   /** Whether this state is no newer than our own write of the object. */
   isKnown(object: T): boolean {
     const written = this.#written.get(objectKey(object));
