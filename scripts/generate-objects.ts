@@ -13,8 +13,8 @@ interface Definition {
 const factsPath = 'src/objects/facts/api-schema.tsv';
 const outDir = 'src/objects/generated';
 
-/** Served by default in 1.36: the GA versions. */
-const wantedVersion = /\.(v1|v2)$/;
+/** Served by default in 1.36: the GA versions. Beside them the beta versions that can be switched on. */
+const wantedVersion = /\.(v1|v2|certificates\.v1beta1)$/;
 
 /** Fields that every object we read has, though the schema calls them optional. */
 const alwaysThere = new Set([
@@ -50,7 +50,7 @@ function place(definition: string): { file: string; name: string } | undefined {
   const name = parts.pop() ?? '';
   const version = parts.at(-1) ?? '';
   const group = parts.at(-2) ?? '';
-  if (!wantedVersion.test(`.${version}`)) return undefined;
+  if (!wantedVersion.test(`.${version}`) && !wantedVersion.test(`.${group}.${version}`)) return undefined;
   return { file: `${group}-${version}`, name };
 }
 

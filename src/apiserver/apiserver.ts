@@ -32,6 +32,8 @@ export interface ApiServerOptions {
   storage: Storage;
   /** Above all keys; `/registry`. */
   etcdPrefix: string;
+  /** Groups and versions to serve that are off by default. */
+  enabledVersions?: ReadonlySet<string>;
   bindAddress: string;
   /** 0 takes a free one. */
   securePort: number;
@@ -71,7 +73,7 @@ const drainMs = 500;
 export async function startApiServer(options: ApiServerOptions, signal: AbortSignal): Promise<RunningApiServer> {
   const { storage, clock, log, etcdPrefix, advertiseAddress } = options;
   const allocator = new ServiceAllocator(options.serviceClusterIpRange, options.serviceNodePortRange);
-  const table = new ResourceTable(allocator);
+  const table = new ResourceTable(allocator, options.enabledVersions);
   const registry: Registry = new Registry({
     storage,
     prefix: etcdPrefix,

@@ -10,6 +10,7 @@ import type { SubjectAccessReview } from '../objects/generated/authorization-v1.
 import type { TokenReview } from '../objects/generated/authentication-v1.ts';
 import type { CronJob, Job } from '../objects/generated/batch-v1.ts';
 import type { CertificateSigningRequest } from '../objects/generated/certificates-v1.ts';
+import type { ClusterTrustBundle, PodCertificateRequest } from '../objects/generated/certificates-v1beta1.ts';
 import type { Lease } from '../objects/generated/coordination-v1.ts';
 import type {
   ConfigMap,
@@ -112,6 +113,19 @@ export const certificateSigningRequests = resource<CertificateSigningRequest>(
   'certificatesigningrequests',
   'CertificateSigningRequest',
   false,
+);
+/** Served only where `certificates.k8s.io/v1beta1` is switched on. */
+export const clusterTrustBundles = resource<ClusterTrustBundle>(
+  '/apis/certificates.k8s.io/v1beta1',
+  'clustertrustbundles',
+  'ClusterTrustBundle',
+  false,
+);
+export const podCertificateRequests = resource<PodCertificateRequest>(
+  '/apis/certificates.k8s.io/v1beta1',
+  'podcertificaterequests',
+  'PodCertificateRequest',
+  true,
 );
 export const tokenReviews = resource<TokenReview & KubeObject>(
   '/apis/authentication.k8s.io/v1',

@@ -31,6 +31,7 @@ interface Flags {
   kubeletClientCertificate?: string;
   kubeletClientKey?: string;
   kubeletCertificateAuthority?: string;
+  runtimeConfig?: string;
   v: string;
 }
 
@@ -60,6 +61,7 @@ export function apiServerFlags(): Command {
     .option('--kubelet-client-certificate <file>', 'client certificate for kubelets')
     .option('--kubelet-client-key <file>', 'its key')
     .option('--kubelet-certificate-authority <file>', 'authority of kubelets; without it they are not checked')
+    .option('--runtime-config <versions>', 'groups and versions that are off by default, e.g. group/v1beta1=true')
     .option('--v <level>', 'verbosity of the log', '0');
 }
 
@@ -72,6 +74,24 @@ export function parsePortRange(text: string): PortRange {
     throw new ConfigError('--service-node-port-range', [`expected a range like 30000-32767: "${text}"`]);
   }
   return { first, last };
+}
+
+/** Versions that can be switched on, by name. */
+const optionalVersions = ['certificates.k8s.io/v1beta1'];
+
+/** `certificates.k8s.io/v1beta1=true`, comma separated; `=true` may be left out. @throws {ConfigError} */
+export function parseRuntimeConfig(text: string): Set<string> {
+  const enabled = new Set<string>();
+  for (const part of text.split(',').filter((one) => one !== '')) {
+    const [version = '', value = 'true'] = part.split('=');
+    if (!optionalVersions.includes(version) || !['true', 'false'].includes(value)) {
+      const known = optionalVersions.map((one) => `${one}=true`).join(', ');
+      throw new ConfigError('--runtime-config', [`"${part}" is not one of ${known}`]);
+    }
+    if (value === 'true') enabled.add(version);
+    else enabled.delete(version);
+  }
+  return enabled;
 }
 
 export async function run(args: readonly string[]): Promise<void> {
@@ -91,6 +111,7 @@ export async function run(args: readonly string[]): Promise<void> {
       {
         storage: new EtcdStorage(etcd, systemClock),
         etcdPrefix: flags.etcdPrefix,
+        enabledVersions: parseRuntimeConfig(flags.runtimeConfig ?? ''),
         bindAddress: flags.bindAddress,
         securePort: Number(flags.securePort),
         advertiseAddress: flags.advertiseAddress,

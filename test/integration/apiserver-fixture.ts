@@ -36,7 +36,7 @@ export interface TestServer {
   stop: () => Promise<void>;
 }
 
-export async function startTestServer(storage: Storage): Promise<TestServer> {
+export async function startTestServer(storage: Storage, enabledVersions: readonly string[] = []): Promise<TestServer> {
   const directory = await mkdtemp(join(tmpdir(), 'gantry-apiserver-'));
   const pki = await createPki({
     dir: join(directory, 'pki'),
@@ -50,6 +50,7 @@ export async function startTestServer(storage: Storage): Promise<TestServer> {
     {
       storage,
       etcdPrefix: '/registry',
+      enabledVersions: new Set(enabledVersions),
       bindAddress: '127.0.0.1',
       securePort: 0,
       advertiseAddress: '127.0.0.1',

@@ -69,6 +69,7 @@ const rules: readonly Rule[] = [
       'localsubjectaccessreviews.authorization.k8s.io',
     ],
   },
+  { who: ['@system:nodes'], verbs: ['create'], resources: ['podcertificaterequests.certificates.k8s.io'] },
   {
     // the role system:kubelet-api-admin, bound to the certificate with which the API server comes to kubelets
     who: ['kube-apiserver-kubelet-client'],

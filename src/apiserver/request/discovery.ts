@@ -37,11 +37,17 @@ export function groupsOf(resources: readonly Resource[]): GroupVersions[] {
   const found = new Map<string, Set<string>>();
   for (const { group, version } of resources) found.set(group, (found.get(group) ?? new Set()).add(version));
   return [...found]
-    .map(([group, versions]) => ({ group, versions: [...versions].toSorted((a, b) => (a > b ? -1 : 1)) }))
+    .map(([group, versions]) => ({ group, versions: [...versions].toSorted(byPreference) }))
     .toSorted((a, b) => {
       const [ap, bp] = [groupPriorities[a.group] ?? 1000, groupPriorities[b.group] ?? 1000];
       return ap === bp ? (a.group < b.group ? -1 : 1) : bp - ap;
     });
+}
+
+/** Stable ones before beta, higher numbers first. */
+function byPreference(a: string, b: string): number {
+  const isBeta = (version: string): number => (/^v\d+$/.test(version) ? 0 : 1);
+  return isBeta(a) - isBeta(b) || (a > b ? -1 : 1);
 }
 
 const aggregatedType = 'application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList';

@@ -1,11 +1,9 @@
 /** Kinds that need little more than the generic path: a default here, a rule there. One entry each. */
-import type { CertificateSigningRequest } from '../../objects/generated/certificates-v1.ts';
 import type { NetworkPolicy } from '../../objects/generated/networking-v1.ts';
 import type { ClusterRoleBinding } from '../../objects/generated/rbac-v1.ts';
 import { type ApiObject, isSameMeaning, listAt, textAt } from './api-object.ts';
-import { type FieldError, forbiddenField, immutable, invalidValue, required } from './field-errors.ts';
+import { type FieldError, forbiddenField, immutable, invalidValue } from './field-errors.ts';
 import {
-  certificateSigningRequestColumns,
   ingressClassColumns,
   podDisruptionBudgetColumns,
   priorityClassColumns,
@@ -53,25 +51,6 @@ export const otherStrategies: Readonly<Record<string, Strategy>> = {
       const spec = object['spec'];
       if (typeof spec === 'object' && spec !== null && !('minReplicas' in spec))
         Object.assign(spec, { minReplicas: 1 });
-    },
-  },
-  'certificatesigningrequests.certificates.k8s.io': {
-    ...plain,
-    columns: certificateSigningRequestColumns,
-    selectableFields: { 'spec.signerName': (request) => textAt(request, 'spec', 'signerName') },
-    validate(object) {
-      const { spec } = typed<CertificateSigningRequest>(object);
-      const pem = Buffer.from(spec?.request ?? '', 'base64').toString();
-      const errors: FieldError[] = [];
-      if (!pem.includes('-----BEGIN CERTIFICATE REQUEST-----')) {
-        errors.push(invalidValue('spec.request', spec?.request, 'PEM block type must be CERTIFICATE REQUEST'));
-      }
-      if ((spec?.usages ?? []).length === 0) errors.push(required('spec.usages'));
-      if (!spec?.signerName) errors.push(required('spec.signerName'));
-      return errors;
-    },
-    prepareUpdate(object, old) {
-      object['spec'] = old['spec'];
     },
   },
   'poddisruptionbudgets.policy': {

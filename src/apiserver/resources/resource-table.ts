@@ -1,4 +1,5 @@
 /** Every resource that is served: the discovery table joined with the strategies. */
+import { certificateStrategies } from './certificate-kinds.ts';
 import { configMapStrategy } from './configmaps.ts';
 import { deploymentStrategy } from './deployments.ts';
 import { endpointsStrategy } from './endpoints.ts';
@@ -46,6 +47,7 @@ function strategies(allocator: ServiceAllocator): Readonly<Record<string, Strate
   return {
     ...otherStrategies,
     ...storageStrategies,
+    ...certificateStrategies,
     pods: podStrategy,
     nodes: nodeStrategy,
     namespaces: namespaceStrategy,
@@ -71,13 +73,15 @@ function strategies(allocator: ServiceAllocator): Readonly<Record<string, Strate
 export class ResourceTable {
   readonly #byPath = new Map<string, Resource>();
 
-  constructor(allocator: ServiceAllocator) {
+  /** @param enabled groups and versions that are off by default and shall be served, e.g. `certificates.k8s.io/v1beta1` */
+  constructor(allocator: ServiceAllocator, enabled: ReadonlySet<string> = new Set()) {
     const known = strategies(allocator);
     const subresources = new Map<string, Map<string, Subresource>>();
     const rows = discoveryText
       .split('\n')
       .filter((line) => line !== '')
-      .map((line) => line.split(' '));
+      .map((line) => line.split(' '))
+      .filter(([groupVersion = '']) => /(^|\/)v\d+$/.test(groupVersion) || enabled.has(groupVersion));
     for (const [groupVersion = '', path = '', kind = '', kindGroupVersion = '', , , , verbs = ''] of rows) {
       const [resource = '', name] = path.split('/');
       if (name === undefined) continue;

@@ -80,6 +80,9 @@ batch/v1 jobs/status Job    true get,patch,update
 certificates.k8s.io/v1 certificatesigningrequests CertificateSigningRequest  certificatesigningrequest csr false create,delete,deletecollection,get,list,patch,update,watch 
 certificates.k8s.io/v1 certificatesigningrequests/approval CertificateSigningRequest    false get,patch,update 
 certificates.k8s.io/v1 certificatesigningrequests/status CertificateSigningRequest    false get,patch,update 
+certificates.k8s.io/v1beta1 clustertrustbundles ClusterTrustBundle  clustertrustbundle  false create,delete,deletecollection,get,list,patch,update,watch 
+certificates.k8s.io/v1beta1 podcertificaterequests PodCertificateRequest  podcertificaterequest  true create,delete,deletecollection,get,list,patch,update,watch 
+certificates.k8s.io/v1beta1 podcertificaterequests/status PodCertificateRequest    true get,patch,update 
 coordination.k8s.io/v1 leases Lease  lease  true create,delete,deletecollection,get,list,patch,update,watch 
 discovery.k8s.io/v1 endpointslices EndpointSlice  endpointslice  true create,delete,deletecollection,get,list,patch,update,watch 
 events.k8s.io/v1 events Event  event ev true create,delete,deletecollection,get,list,patch,update,watch 

@@ -160,6 +160,11 @@ certificates.v1.CertificateSigningRequest@certificates.k8s.io/v1/CertificateSign
 certificates.v1.CertificateSigningRequestCondition lastTransitionTime~meta.v1.Time lastUpdateTime~meta.v1.Time message~string reason~string status!~string type!~string
 certificates.v1.CertificateSigningRequestSpec expirationSeconds~integer:int32 extra~map[string][]string groups~[]string~~~atomic request!~string:byte signerName!~string uid~string usages~[]string~~~atomic username~string
 certificates.v1.CertificateSigningRequestStatus certificate~string:byte conditions~[]certificates.v1.CertificateSigningRequestCondition~~~map~type
+certificates.v1beta1.ClusterTrustBundle@certificates.k8s.io/v1beta1/ClusterTrustBundle apiVersion~string kind~string metadata~meta.v1.ObjectMeta spec!~certificates.v1beta1.ClusterTrustBundleSpec
+certificates.v1beta1.ClusterTrustBundleSpec signerName~string trustBundle!~string
+certificates.v1beta1.PodCertificateRequest@certificates.k8s.io/v1beta1/PodCertificateRequest apiVersion~string kind~string metadata~meta.v1.ObjectMeta spec!~certificates.v1beta1.PodCertificateRequestSpec status~certificates.v1beta1.PodCertificateRequestStatus
+certificates.v1beta1.PodCertificateRequestSpec maxExpirationSeconds~integer:int32 nodeName!~string nodeUID!~string pkixPublicKey~string:byte podName!~string podUID!~string proofOfPossession~string:byte serviceAccountName!~string serviceAccountUID!~string signerName!~string stubPKCS10Request!~string:byte unverifiedUserAnnotations~map[string]string
+certificates.v1beta1.PodCertificateRequestStatus beginRefreshAt~meta.v1.Time certificateChain~string conditions~[]meta.v1.Condition~merge~type~map~type notAfter~meta.v1.Time notBefore~meta.v1.Time
 coordination.v1.Lease@coordination.k8s.io/v1/Lease apiVersion~string kind~string metadata~meta.v1.ObjectMeta spec~coordination.v1.LeaseSpec
 coordination.v1.LeaseSpec acquireTime~meta.v1.MicroTime holderIdentity~string leaseDurationSeconds~integer:int32 leaseTransitions~integer:int32 preferredHolder~string renewTime~meta.v1.MicroTime strategy~string
 core.v1.AWSElasticBlockStoreVolumeSource fsType~string partition~integer:int32 readOnly~boolean volumeID!~string
