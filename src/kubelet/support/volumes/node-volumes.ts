@@ -278,6 +278,34 @@ export class NodeVolumes {
     say(`${told} volumeMapPath "${link.slice(0, link.lastIndexOf('/'))}"`);
   }
 
+  /** Whether the pod has a volume of a driver. */
+  hasDriven(uid: string): boolean {
+    return [...this.#volumes.values()].some(({ kind, pods }) => kind === 'csi' && pods.has(uid));
+  }
+
+  /** Looks at a running pod's volumes of drivers again: what has grown is expanded, and drivers that want it are told anew. */
+  async refresh(pod: Pod, volumes: readonly Volume[], signal: AbortSignal): Promise<void> {
+    const { csi, log } = this.#need;
+    const uid = uidOf(pod);
+    if (csi === undefined || !this.hasDriven(uid)) return;
+    const inner = AbortSignal.any([signal, this.#enderOf(uid)]);
+    for (const volume of (await this.resolve(pod, volumes, inner)).values()) {
+      if (volume instanceof Error || volume.kind !== 'csi') continue;
+      const entry = this.#entry(volume, volume.kind);
+      if (entry.pods.get(uid)?.state !== 'mounted') continue;
+      const key = `${entry.uniqueName}/${uid}`;
+      const expand = (): Promise<void> =>
+        this.#inLane(entry, inner, () => this.#expander.expandIfNeeded(pod, volume, this.#lifetime.signal));
+      try {
+        if (csi.isRepublished(csiVolume(volume, uid).driver)) await this.mount(pod, volume, inner);
+        else await this.#operations.run(key, 'expand', expand, inner);
+      } catch (err) {
+        if (inner.aborted) return;
+        log.warn({ volume: entry.uniqueName, uid, reason: describeError(err) }, 'cannot bring a volume up to date');
+      }
+    }
+  }
+
   /** What the pod has of the node's volumes, by memory and by disk. */
   async placesOf(uid: string): Promise<FoundPlace[]> {
     const places = await findPlaces(this.#paths, uid);

@@ -39,8 +39,8 @@ export class VolumeExpander {
       await csi.expand(csiVolume(volume, uidOf(pod)), pod, sizeBytes, signal);
     } catch (err) {
       signal.throwIfAborted();
-      const code = grpcCodeOf(err);
-      if (code === failedPrecondition) {
+      const code = driverCodeOf(err);
+      if (code === 'FailedPrecondition') {
         log.info(
           { volume: uniqueName, reason: describeError(err) },
           'the volume is in use: its driver does not expand it',
@@ -55,7 +55,7 @@ export class VolumeExpander {
         'VolumeResizeFailed',
         `NodeExpandVolume.NodeExpandVolume failed for volume "${specName}" : ${message}`,
       );
-      if (code !== undefined && finalCodes.has(code))
+      if (code !== undefined && !uncertainCodes.has(code))
         await this.#tell(claim, { kind: 'failed', message, isInfeasible: infeasibleCodes.has(code) }, signal);
       throw new VolumeError('MountVolume.Setup failed while expanding volume', 'uncertain', { cause: err });
     }
@@ -77,16 +77,15 @@ export class VolumeExpander {
   }
 }
 
-const failedPrecondition = 9;
-/** InvalidArgument, NotFound, OutOfRange: trying again will not help. */
-const infeasibleCodes = new Set([3, 5, 11]);
-/** Codes after which the driver is not doing anything any more. */
-const finalCodes = new Set([2, 3, 5, 6, 7, 9, 11, 12, 13, 15, 16]);
+/** Trying again will not help. */
+const infeasibleCodes = new Set(['InvalidArgument', 'NotFound', 'OutOfRange']);
+/** After these the driver may still be at it. */
+const uncertainCodes = new Set(['Canceled', 'DeadlineExceeded', 'Unavailable', 'ResourceExhausted', 'Aborted']);
 
-/** The status code that a driver's answer had, wherever in the chain. */
-function grpcCodeOf(err: unknown): number | undefined {
+/** The name of the code that a driver's answer had, wherever in the chain. */
+function driverCodeOf(err: unknown): string | undefined {
   for (let e = err; e instanceof Error; e = e.cause) {
-    if ('code' in e && typeof e.code === 'number') return e.code;
+    if ('outcome' in e && 'code' in e && typeof e.code === 'string') return e.code;
   }
   return undefined;
 }

@@ -134,7 +134,7 @@ export class Volumes {
       await this.#need.clock.sleep(this.#need.syncFrequencyMs, signal);
       if (signal.aborted) break;
       for (const [uid, { digests }] of this.#mounted) {
-        if (digests.size === 0) continue;
+        if (digests.size === 0 && !this.node.hasDriven(uid)) continue;
         this.#toVerify.add(uid);
         this.#refresher.mark(uid);
       }
@@ -314,6 +314,7 @@ export class Volumes {
         );
       }
     }
+    if (isVerifying) await this.node.refresh(pod, usedVolumes(pod).filter(isPersistent), signal);
   }
 
   /**

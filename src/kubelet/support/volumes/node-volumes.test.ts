@@ -1,0 +1,445 @@
+import { createHash } from 'node:crypto';
+import { mkdir, mkdtemp, realpath, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { FakeClock } from '../../../base/clock.ts';
+import { describeError } from '../../../base/errors.ts';
+import { silentLogger } from '../../../base/logger.ts';
+import type { Node, PersistentVolume, Pod, Volume } from '../../../objects/generated/core-v1.ts';
+import type { CsiVolume, CsiVolumes, PublishedVolume, StagedVolume } from '../../volume-model.ts';
+import type { FoundPlace } from './find-places.ts';
+import type { NodeVolumesNeed } from './node-volumes-need.ts';
+import { NodeVolumes } from './node-volumes.ts';
+import { type PodVolume, VolumeError } from './persistent-model.ts';
+
+const never = new AbortController().signal;
+const driver = 'd.example';
+
+/** A driver that keeps what it was asked for, and can be told to fail or to hang. */
+class FakeCsi implements CsiVolumes {
+  readonly calls: string[] = [];
+  readonly staged = new Map<string, StagedVolume>();
+  readonly published = new Map<string, PublishedVolume>();
+  isAttachRequired = false;
+  failures: Error[] = [];
+  hang: Promise<void> | undefined;
+
+  needsAttach(): Promise<boolean> {
+    return Promise.resolve(this.isAttachRequired);
+  }
+  isRepublished(): boolean {
+    return false;
+  }
+  async checkAttached({ handle }: CsiVolume): Promise<void> {
+    await this.#do(`check ${handle}`);
+  }
+  async stage({ handle, isBlock, specName }: CsiVolume): Promise<void> {
+    await this.#do(`stage ${handle}`);
+    this.staged.set(handle, { driver, handle, isBlock, pvName: specName });
+  }
+  async unstage({ handle }: StagedVolume): Promise<void> {
+    await this.#do(`unstage ${handle}`);
+    this.staged.delete(handle);
+  }
+  async publish({ handle, specName, isBlock }: CsiVolume, { metadata }: Pod): Promise<string> {
+    const podUid = metadata.uid ?? '';
+    await this.#do(`publish ${handle} ${podUid}`);
+    this.published.set(podUid, { podUid, specName, driver, handle, isBlock, isInline: false });
+    return `/target/${podUid}`;
+  }
+  async unpublish({ handle, podUid }: PublishedVolume): Promise<void> {
+    await this.#do(`unpublish ${handle} ${podUid}`);
+    this.published.delete(podUid);
+  }
+  async expand({ handle }: CsiVolume, _: Pod, bytes: number): Promise<boolean> {
+    await this.#do(`expand ${handle} ${bytes}`);
+    return true;
+  }
+  figures(): Promise<undefined> {
+    return Promise.resolve(undefined);
+  }
+  findPublished(): Promise<PublishedVolume[]> {
+    return Promise.resolve([...this.published.values()]);
+  }
+  findStaged(): Promise<StagedVolume[]> {
+    return Promise.resolve([...this.staged.values()].map((one) => ({ ...one, pvName: undefined })));
+  }
+
+  async #do(call: string): Promise<void> {
+    this.calls.push(call);
+    const hang = this.hang;
+    this.hang = undefined;
+    await hang;
+    const failure = this.failures.shift();
+    if (failure !== undefined) throw failure;
+  }
+}
+
+let root = '';
+let clock = new FakeClock();
+let csi = new FakeCsi();
+let node: Node = { metadata: { name: 'n' }, spec: {} };
+let events: string[] = [];
+let claimPatches: unknown[] = [];
+let active: Pod[] = [];
+let isComplete = true;
+let pv: PersistentVolume = { metadata: { name: 'pv' } };
+let claimStatus: object = {};
+
+beforeEach(async () => {
+  root = await realpath(await mkdtemp(join(tmpdir(), 'gantry-node-volumes-')));
+  clock = new FakeClock();
+  csi = new FakeCsi();
+  node = { metadata: { name: 'n' }, spec: {} };
+  events = [];
+  claimPatches = [];
+  active = [];
+  isComplete = true;
+  pv = { metadata: { name: 'pv' }, spec: { csi: { driver, volumeHandle: 'h' }, claimRef: { uid: 'c' } } };
+  claimStatus = { phase: 'Bound' };
+});
+afterEach(() => rm(root, { recursive: true }));
+
+function newVolumes(overrides: Partial<NodeVolumesNeed> = {}): NodeVolumes {
+  return new NodeVolumes({
+    rootDir: root,
+    nodeName: 'n',
+    syncFrequencyMs: 60_000,
+    mounts: baseMounts(),
+    csi,
+    event: (_, type, reason, message) => events.push(`${type} ${reason} ${message}`),
+    claimEvent: (_, type, reason, message) => events.push(`claim: ${type} ${reason} ${message}`),
+    patchClaimStatus: (_, status) => Promise.resolve(void claimPatches.push(status)),
+    phases: { span: (_, __, work) => work() },
+    getClaim: (namespace, name) =>
+      Promise.resolve({ metadata: { name, namespace, uid: 'c' }, spec: { volumeName: 'pv' }, status: claimStatus }),
+    getVolume: () => Promise.resolve(pv),
+    ownNode: () => node,
+    readNode: () => Promise.resolve(node),
+    isComplete: () => isComplete,
+    activePods: () => active,
+    onInUse: () => {},
+    clock,
+    log: silentLogger,
+    ...overrides,
+  });
+}
+
+const volume: Volume = { name: 'data', persistentVolumeClaim: { claimName: 'c' } };
+const podOf = (uid: string): Pod => ({
+  metadata: { name: uid, namespace: 'ns', uid },
+  spec: {
+    containers: [{ name: 'm', image: 'i', volumeMounts: [{ name: 'data', mountPath: '/d' }] }],
+    volumes: [volume],
+  },
+});
+
+async function resolved(volumes: NodeVolumes, pod: Pod): Promise<PodVolume> {
+  const found = (await volumes.resolve(pod, [volume], never)).get('data');
+  if (found === undefined || found instanceof Error) throw new Error('not resolved', { cause: found });
+  return found;
+}
+const mount = async (volumes: NodeVolumes, uid: string): Promise<unknown> =>
+  await volumes.mount(podOf(uid), await resolved(volumes, podOf(uid)), never);
+const place = (uid: string): FoundPlace => ({ uid, kind: 'csi', isBlock: false, specName: 'pv' });
+async function unmount(volumes: NodeVolumes, uid: string): Promise<void> {
+  volumes.leave(uid);
+  await volumes.unmount(place(uid), never);
+}
+/** Lets what goes on by itself come to its end. */
+const settled = async (): Promise<void> => {
+  for (let i = 0; i < 20; i++) await new Promise((resolve) => setImmediate(resolve));
+};
+const textOf = (work: Promise<unknown>): Promise<string> => work.then(() => 'mounted', describeError);
+
+describe('a volume of several pods', () => {
+  it('is staged before the first, unstaged after the last', async () => {
+    const volumes = newVolumes();
+    expect(await mount(volumes, 'a')).toEqual({
+      hostPath: '/target/a',
+      readOnly: false,
+      specName: 'pv',
+      isBlock: false,
+      gid: undefined,
+    });
+    await mount(volumes, 'b');
+    await mount(volumes, 'b'); // again: published again, as after a restart
+    await unmount(volumes, 'a');
+    await settled();
+    expect(csi.calls).toEqual(['stage h', 'publish h a', 'publish h b', 'publish h b', 'unpublish h a']);
+    await unmount(volumes, 'b');
+    await settled();
+    expect(csi.calls.slice(5)).toEqual(['unpublish h b', 'unstage h']);
+    expect(events).toEqual([]);
+  });
+
+  it('is worked on by one hand: what hangs for one pod holds up the volume, and no other volume', async () => {
+    const volumes = newVolumes();
+    const { promise, resolve } = Promise.withResolvers<void>();
+    csi.hang = promise;
+    const first = mount(volumes, 'a');
+    const second = mount(volumes, 'b');
+    await settled();
+    expect(csi.calls).toEqual(['stage h']);
+    pv = { metadata: { name: 'pv2' }, spec: { csi: { driver, volumeHandle: 'other' }, claimRef: { uid: 'c' } } };
+    await mount(volumes, 'c');
+    resolve();
+    await Promise.all([first, second]);
+    expect(csi.calls).toEqual(['stage h', 'stage other', 'publish other c', 'publish h a', 'publish h b']);
+  });
+
+  it('stays staged while one comes as the other goes', async () => {
+    const volumes = newVolumes();
+    await mount(volumes, 'a');
+    await resolved(volumes, podOf('b'));
+    await unmount(volumes, 'a');
+    await settled();
+    await mount(volumes, 'b');
+    expect(csi.calls).toEqual(['stage h', 'publish h a', 'unpublish h a', 'publish h b']);
+  });
+
+  it('stays staged while something else is mounted from it', async () => {
+    const entry = {
+      id: 1,
+      device: '0:9',
+      root: '/',
+      options: [],
+      propagation: [],
+      fsType: 'x',
+      source: 's',
+      superOptions: [],
+    };
+    const mounts = [
+      { ...entry, target: stagingPath() },
+      { ...entry, target: '/somewhere' },
+    ];
+    const volumes = newVolumes({ mounts: { ...baseMounts(), listMounts: () => Promise.resolve(mounts) } });
+    await mount(volumes, 'a');
+    await unmount(volumes, 'a');
+    await settled();
+    expect(csi.calls).not.toContain('unstage h');
+    mounts.pop();
+    await clock.advance(500);
+    await settled();
+    expect(csi.calls).toContain('unstage h');
+  });
+});
+
+const baseMounts = (): NodeVolumesNeed['mounts'] => ({
+  bind: () => Promise.resolve(),
+  bindWithOptions: () => Promise.resolve(),
+  changeGroup: () => Promise.resolve({ failures: 0, firstFailure: undefined }),
+  formatAndMount: () => Promise.resolve(),
+  isMountPoint: () => Promise.resolve(false),
+  listMounts: () => Promise.resolve([]),
+  modeOf: () => Promise.resolve(0o40755),
+  mountFileSystem: () => Promise.resolve(),
+  ownerOf: () => Promise.resolve({ mode: 0, gid: 0 }),
+  unmountFileSystem: () => Promise.resolve(),
+});
+
+const stagingPath = (): string =>
+  join(root, 'plugins/kubernetes.io/csi', driver, createHash('sha256').update('h').digest('hex'), 'globalmount');
+
+describe('what fails', () => {
+  it.each([
+    ['stage', 'MountVolume.MountDevice failed for volume "pv" : no'],
+    ['publish', 'MountVolume.SetUp failed for volume "pv" : no'],
+  ])('%s: is said once, and waits before it is tried again', async (step, words) => {
+    const volumes = newVolumes();
+    if (step === 'publish') await mount(volumes, 'other'); // it is staged then
+    csi.failures = [new VolumeError('no', 'transient')];
+    expect(await textOf(mount(volumes, 'a'))).toBe(words);
+    expect(events).toEqual([`Warning FailedMount ${words}`]);
+    const again = mount(volumes, 'a');
+    await settled();
+    const before = csi.calls.length;
+    await clock.advance(500);
+    await again;
+    expect(csi.calls.length).toBeGreaterThan(before);
+  });
+
+  it('what may have happened is undone when the pod goes; what did not is not', async () => {
+    const volumes = newVolumes();
+    await mount(volumes, 'other');
+    csi.failures = [new VolumeError('timed out', 'uncertain')];
+    await textOf(mount(volumes, 'a'));
+    expect(await volumes.placesOf('a')).toEqual([place('a')]);
+    await unmount(volumes, 'a');
+    expect(csi.calls.at(-1)).toBe('unpublish h a');
+    csi.failures = [new Error('never')];
+    await textOf(mount(volumes, 'b'));
+    expect(await volumes.placesOf('b')).toEqual([]);
+  });
+
+  it('an unmount that fails is tried again, and holds the volume', async () => {
+    const volumes = newVolumes();
+    await mount(volumes, 'a');
+    csi.failures = [new Error('busy')];
+    expect(await textOf(unmount(volumes, 'a'))).toBe('busy');
+    await settled();
+    expect(csi.calls).not.toContain('unstage h');
+    const again = unmount(volumes, 'a');
+    await settled();
+    await clock.advance(500);
+    await again;
+    await settled();
+    expect(csi.calls.at(-1)).toBe('unstage h');
+  });
+
+  it('a pod that ends while its volume hangs is told so after two minutes, and tried again', async () => {
+    const volumes = newVolumes();
+    csi.hang = new Promise(() => {});
+    const leaves = new AbortController();
+    const one = await resolved(volumes, podOf('a'));
+    const mounting = textOf(volumes.mount(podOf('a'), one, leaves.signal));
+    await settled();
+    leaves.abort(new Error('deleted'));
+    expect(await mounting).toBe('deleted');
+    csi.published.set('a', { podUid: 'a', specName: 'pv', driver, handle: 'h', isBlock: false, isInline: false });
+    await volumes.reconstruct(never); // as if it had come so far
+    const unmounting = textOf(unmount(volumes, 'a'));
+    await settled();
+    await clock.advance(123_000);
+    expect(await unmounting).toBe('taking down volume "pv" took longer than 123s');
+  });
+});
+
+describe('attaching', () => {
+  const name = `kubernetes.io/csi/${driver}^h`;
+  it('the node says first that it will use the volume, then waits until it is there', async () => {
+    let told = 0;
+    csi.isAttachRequired = true;
+    const volumes = newVolumes({ onInUse: () => told++ });
+    const mounting = mount(volumes, 'a');
+    await settled();
+    expect(volumes.inUse()).toEqual([name]);
+    expect(volumes.unattached('a')).toEqual(['data']);
+    expect([told, csi.calls]).toEqual([1, []]);
+    node = { ...node, status: { volumesInUse: [name] } };
+    volumes.nodeChanged();
+    await settled();
+    expect(csi.calls).toEqual([]);
+    node = { ...node, status: { volumesInUse: [name], volumesAttached: [{ name, devicePath: '' }] } };
+    volumes.nodeChanged();
+    await mounting;
+    expect(csi.calls).toEqual(['check h', 'stage h', 'publish h a']);
+    expect(volumes.unattached('a')).toEqual([]);
+    await unmount(volumes, 'a');
+    expect(volumes.inUse()).toEqual([name]); // until it is unstaged
+    await settled();
+    expect(volumes.inUse()).toEqual([]);
+  });
+
+  it('nothing is said before all pods are known, and what was found stays attached', async () => {
+    csi.staged.set('h', { driver, handle: 'h', isBlock: false, pvName: 'pv' });
+    isComplete = false;
+    const volumes = newVolumes();
+    await volumes.reconstruct(never);
+    expect(volumes.inUse()).toBeUndefined();
+    isComplete = true;
+    node = { ...node, status: { volumesAttached: [{ name, devicePath: '' }] } };
+    expect(volumes.inUse()).toEqual([name]);
+  });
+});
+
+describe('after a restart', () => {
+  beforeEach(() => {
+    csi.staged.set('h', { driver, handle: 'h', isBlock: false, pvName: 'pv' });
+    csi.published.set('a', { podUid: 'a', specName: 'pv', driver, handle: 'h', isBlock: false, isInline: false });
+  });
+
+  it('a wanted volume is staged and published again, and stays through a failure', async () => {
+    const volumes = newVolumes();
+    await volumes.reconstruct(never);
+    csi.failures = [new Error('no')];
+    await textOf(mount(volumes, 'a'));
+    volumes.tidy();
+    await settled();
+    expect(csi.calls).toEqual(['stage h']);
+    expect(await volumes.placesOf('a')).toEqual([place('a')]);
+  });
+
+  it('nothing is taken down before all pods are known and each was looked at', async () => {
+    csi.published.clear(); // staged, and no pod has it
+    const volumes = newVolumes();
+    await volumes.reconstruct(never);
+    isComplete = false;
+    volumes.tidy();
+    await settled();
+    expect(csi.calls).toEqual([]);
+    isComplete = true;
+    active = [podOf('later')];
+    volumes.tidy();
+    await settled();
+    expect(csi.calls).toEqual([]);
+    active = [];
+    volumes.tidy();
+    await settled();
+    expect(csi.calls).toEqual(['unstage h']);
+  });
+
+  it('a pod that is gone is taken down without the API', async () => {
+    const volumes = newVolumes({ getClaim: () => Promise.reject(new Error('away')) });
+    await volumes.reconstruct(never);
+    await mkdir(join(root, 'pods/a/volumes/kubernetes.io~csi/pv'), { recursive: true });
+    expect(await volumes.placesOf('a')).toEqual([place('a')]);
+    await unmount(volumes, 'a');
+    await settled();
+    expect(csi.calls).toEqual(['unpublish h a', 'unstage h']);
+  });
+});
+
+describe('a volume that has grown', () => {
+  beforeEach(() => {
+    pv = { ...pv, spec: { ...pv.spec, capacity: { storage: '2Gi' } } };
+    claimStatus = {
+      phase: 'Bound',
+      capacity: { storage: '1Gi' },
+      allocatedResources: { storage: '2Gi' },
+      allocatedResourceStatuses: { storage: 'NodeResizePending' },
+    };
+  });
+
+  it('is expanded once, and claim and pod are told', async () => {
+    const volumes = newVolumes();
+    await mount(volumes, 'a');
+    await mount(volumes, 'a');
+    expect(csi.calls.filter((call) => call.startsWith('expand'))).toEqual([`expand h ${2 * 2 ** 30}`]);
+    const message = 'MountVolume.NodeExpandVolume succeeded for volume "pv" n';
+    expect(events).toEqual([
+      `Normal FileSystemResizeSuccessful ${message}`,
+      `claim: Normal FileSystemResizeSuccessful ${message}`,
+    ]);
+    expect(claimPatches).toHaveLength(2);
+  });
+
+  it('a running pod’s is found at a refresh', async () => {
+    const grown = claimStatus;
+    claimStatus = { phase: 'Bound', capacity: { storage: '2Gi' } };
+    const volumes = newVolumes();
+    await mount(volumes, 'a');
+    claimStatus = grown;
+    await volumes.refresh(podOf('a'), [volume], never);
+    expect(csi.calls.at(-1)).toBe(`expand h ${2 * 2 ** 30}`);
+  });
+
+  it.each([
+    ['FailedPrecondition', undefined, []],
+    [
+      'OutOfRange',
+      'MountVolume.SetUp failed for volume "pv" ',
+      [{ allocatedResourceStatuses: { storage: 'NodeResizeInfeasible' } }],
+    ],
+    ['Internal', 'MountVolume.SetUp failed for volume "pv" ', [{ conditions: [{ type: 'NodeResizeError' }] }]],
+    ['Unavailable', 'MountVolume.SetUp failed for volume "pv" ', []],
+  ])('a driver that answers %s', async (code, failure, patches) => {
+    const volumes = newVolumes();
+    csi.expand = () => Promise.reject(Object.assign(new VolumeError('no', 'final'), { code }));
+    const text = await textOf(mount(volumes, 'a'));
+    if (failure === undefined) expect(text).toBe('mounted');
+    else expect(text).toContain(failure);
+    expect(claimPatches.slice(1)).toMatchObject(patches);
+  });
+});
