@@ -68,6 +68,7 @@ export class KubeletFixture {
     log = silentLogger,
     endpoint = this.cri.endpoint,
     settings = {},
+    mounts = new NoMounts(),
   }: {
     api?: ApiClient | 'none';
     log?: Logger;
@@ -75,6 +76,7 @@ export class KubeletFixture {
     endpoint?: string;
     /** More fields of the KubeletConfiguration. */
     settings?: object;
+    mounts?: Mounts;
   } = {}): Promise<TestKubelet> {
     this.kubeletsStarted++;
     const stop = new AbortController();
@@ -86,7 +88,7 @@ export class KubeletFixture {
         places: {
           cgroups: join(this.directory, 'cgroup'),
           containerLogs: join(this.directory, 'container-logs'),
-          mounts: new NoMounts(),
+          mounts,
           systemd: join(this.directory, 'systemd'),
         },
         clock: this.clock,

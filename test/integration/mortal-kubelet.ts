@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { ApiMiddleman } from '../fakes/api-middleman.ts';
 import { CriMiddleman } from '../fakes/cri-middleman.ts';
 import { FaultGate } from '../fakes/fault-gate.ts';
+import { type MountTable, TableMounts } from '../fakes/table-mounts.ts';
 import type { KubeletFixture, TestKubelet } from './kubelet-fixture.ts';
 
 export class MortalKubelet {
@@ -19,10 +20,21 @@ export class MortalKubelet {
     this.#kubelet = kubelet;
   }
 
-  static async start(t: KubeletFixture, settings: object = {}, gate = new FaultGate()): Promise<MortalKubelet> {
+  /** @param table mounts that outlive it */
+  static async start(
+    t: KubeletFixture,
+    settings: object = {},
+    gate = new FaultGate(),
+    table?: MountTable,
+  ): Promise<MortalKubelet> {
     const socketPath = join(t.directory, `middle-${t.kubeletsStarted}.sock`);
     const middleman = await CriMiddleman.open(t.cri.endpoint, socketPath, gate);
-    const kubelet = await t.start({ api: new ApiMiddleman(t.api, gate), endpoint: middleman.endpoint, settings });
+    const kubelet = await t.start({
+      api: new ApiMiddleman(t.api, gate),
+      endpoint: middleman.endpoint,
+      settings,
+      ...(table === undefined ? {} : { mounts: new TableMounts(table, gate) }),
+    });
     t.onClose(() => middleman.close());
     return new MortalKubelet(gate, middleman, kubelet);
   }
