@@ -380,3 +380,15 @@ describe('refuseAppArmor', () => {
     expect(refuseAppArmor(subject, { isAppArmorEnabled: isEnabled })).toEqual(want);
   });
 });
+
+it.each<[PodSecurityContext | undefined, number[], number[]]>([
+  [{ fsGroup: 1, supplementalGroups: [2] }, [1, 5, 2], [1, 2, 5]],
+  [{}, [5], [5]],
+  [undefined, [], [5]],
+])('groups of volumes, pod %j: sandbox %j, container %j', (securityContext, sandbox, groups) => {
+  const subject = securityContext === undefined ? pod() : withPod(securityContext);
+  const volumeGroups = [5];
+  expect(computeSandboxSecurityContext(subject, { volumeGroups }).supplemental_groups).toEqual(sandbox);
+  const made = computeSecurityContext(subject, container(), root, { ...options, volumeGroups });
+  expect(made.supplemental_groups).toEqual(groups);
+});

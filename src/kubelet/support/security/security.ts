@@ -97,7 +97,7 @@ export function computeSandboxSecurityContext(
     seccomp: { profile_type: 'RuntimeDefault' },
     ...(ofPod?.runAsUser === undefined ? {} : { run_as_user: { value: ofPod.runAsUser } }),
     ...(ofPod?.runAsGroup === undefined ? {} : { run_as_group: { value: ofPod.runAsGroup } }),
-    ...groupsOf(pod, options.volumeGroups),
+    ...sandboxGroupsOf(pod, options.volumeGroups),
     ...(ofPod?.seLinuxOptions === undefined ? {} : { selinux_options: seLinuxOf(ofPod.seLinuxOptions) }),
   };
 }
@@ -143,6 +143,16 @@ function groupsOf(
   return {
     supplemental_groups: [...fsGroup, ...(ofPod?.supplementalGroups ?? []), ...volumeGroups],
     supplemental_groups_policy: ofPod?.supplementalGroupsPolicy === 'Strict' ? 'Strict' : 'Merge',
+  };
+}
+
+/** As upstream: in another order than a container's, and those of volumes only when the pod says something of security. */
+function sandboxGroupsOf(pod: Pod, volumeGroups: readonly number[] = []): ReturnType<typeof groupsOf> {
+  const { fsGroup, supplementalGroups = [] } = pod.spec.securityContext ?? {};
+  if (pod.spec.securityContext === undefined) return groupsOf(pod);
+  return {
+    ...groupsOf(pod),
+    supplemental_groups: [...(fsGroup === undefined ? [] : [fsGroup]), ...volumeGroups, ...supplementalGroups],
   };
 }
 

@@ -429,11 +429,15 @@ describe('a volume that has grown', () => {
     ['FailedPrecondition', undefined, []],
     [
       'OutOfRange',
-      'MountVolume.SetUp failed for volume "pv" ',
+      'MountVolume.Setup failed while expanding volume for volume "pv" : no',
       [{ allocatedResourceStatuses: { storage: 'NodeResizeInfeasible' } }],
     ],
-    ['Internal', 'MountVolume.SetUp failed for volume "pv" ', [{ conditions: [{ type: 'NodeResizeError' }] }]],
-    ['Unavailable', 'MountVolume.SetUp failed for volume "pv" ', []],
+    [
+      'Internal',
+      'MountVolume.Setup failed while expanding volume for volume "pv" : no',
+      [{ conditions: [{ type: 'NodeResizeError' }] }],
+    ],
+    ['Unavailable', 'MountVolume.Setup failed while expanding volume for volume "pv" : no', []],
   ])('a driver that answers %s', async (code, failure, patches) => {
     const volumes = newVolumes();
     csi.expand = () => Promise.reject(Object.assign(new VolumeError('no', 'final'), { code }));

@@ -11,36 +11,25 @@ import { withDeadline } from '../../../base/deadline.ts';
 import { describeError } from '../../../base/errors.ts';
 import type { Pod, Volume } from '../../../objects/generated/core-v1.ts';
 import { uidOf } from '../../pod-model.ts';
+import { AttachWaits } from './attach-waits.ts';
 import { CsiHands, csiVolume } from './csi-hands.ts';
 import { HostPathVolumes } from './host-path-volumes.ts';
 import { LocalVolumes } from './local-volumes.ts';
 import { NfsVolumes } from './nfs-volumes.ts';
-import {
-  type NodeVolume,
-  affinityProblem,
-  afterFailure,
-  attachState,
-  isUnused,
-  readWriteOncePodProblem,
-  volumesInUse,
-} from './node-volume-state.ts';
+import { mountVolume } from './mount-steps.ts';
+import { type NodeVolume, isUnused, volumesInUse } from './node-volume-state.ts';
 import type { NodeVolumesNeed } from './node-volumes-need.ts';
 import { otherReferences } from './other-references.ts';
 import type { NodeDevice, PersistentHands } from './persistent-kinds.ts';
-import {
-  type PersistentKind,
-  type PodVolume,
-  VolumeStepError,
-  outcomeOf,
-  userMountOptions,
-} from './persistent-model.ts';
+import { type PersistentKind, type PodVolume, VolumeStepError } from './persistent-model.ts';
 import { isPersistent, resolveVolume, volumeGroup } from './resolve-volume.ts';
 import { VolumeExpander } from './volume-expander.ts';
-import { VolumeOperations, orAborted } from './volume-operations.ts';
 import type { VolumeSpace } from '../../volume-model.ts';
+import { VolumeOperations } from './volume-operations.ts';
 import { type FoundPlace, findPlaces } from './find-places.ts';
 import { spaceOf } from './volume-space.ts';
 import { usedVolumes } from './volume-kinds.ts';
+import { VolumeLanes } from './volume-lanes.ts';
 import { VolumePaths, isObjectName } from './volume-paths.ts';
 
 /** How long a pod's turn waits for its volumes, and its end for them to be down. */
@@ -65,16 +54,15 @@ export class NodeVolumes {
   readonly #paths: VolumePaths;
   readonly #operations: VolumeOperations;
   readonly #expander: VolumeExpander;
+  readonly #attaching: AttachWaits;
   readonly #volumes = new Map<string, NodeVolume>();
-  readonly #lanes = new Map<string, Promise<void>>();
+  readonly #lanes = new VolumeLanes();
   /** Pods whose claims were looked at. */
   readonly #looked = new Set<string>();
   /** Ends what is done for a pod and may be given up. */
   readonly #enders = new Map<string, AbortController>();
   readonly #releases = new Map<string, Promise<void>>();
-  readonly #attachWaits = new Map<string, Set<string>>();
   readonly #lifetime = new AbortController();
-  #wakes: Array<() => void> = [];
   #inUse = '';
 
   constructor(need: NodeVolumesNeed) {
@@ -82,6 +70,7 @@ export class NodeVolumes {
     this.#paths = new VolumePaths(need.rootDir);
     this.#operations = new VolumeOperations(need.clock);
     this.#expander = new VolumeExpander(need);
+    this.#attaching = new AttachWaits(need, this.#operations, this.#lifetime.signal);
     this.#hands = {
       'host-path': new HostPathVolumes(need),
       'local-volume': new LocalVolumes({ ...need, paths: this.#paths }),
@@ -128,7 +117,7 @@ export class NodeVolumes {
 
   /** The node's object has changed: somebody may have attached what pods wait for. */
   nodeChanged(): void {
-    for (const wake of this.#wakes.splice(0)) wake();
+    this.#attaching.nodeChanged();
   }
 
   /** Names of volumes that must stay attached; undefined until that is known. */
@@ -138,7 +127,7 @@ export class NodeVolumes {
 
   /** Names of the pod's volumes that it waits for somebody to attach. */
   unattached(uid: string): string[] {
-    return [...(this.#attachWaits.get(uid) ?? [])].toSorted();
+    return this.#attaching.of(uid);
   }
 
   /**
@@ -179,13 +168,14 @@ export class NodeVolumes {
   async mount(pod: Pod, volume: PodVolume, signal: AbortSignal): Promise<MountedPersistent> {
     const uid = uidOf(pod);
     const entry = this.#entry(volume, volume.kind);
-    if (entry.isAttachable === true) await this.#whenAttached(pod, volume, signal);
+    if (entry.isAttachable === true) await this.#attaching.whenAttached(pod, volume, signal);
+    const steps = { ...this.#need, hands: this.#handsOf(volume.kind), expander: this.#expander };
     const attempt = async (): Promise<MountedPersistent> => {
       const inner = this.#enderOf(uid);
       const path = await this.#need.phases.span(pod, `volume ${volume.name}`, () =>
         // a driver is not interrupted: what it had begun would be in doubt
-        this.#inLane(entry, inner, () =>
-          this.#mountInLane(pod, volume, entry, volume.kind === 'csi' ? this.#lifetime.signal : inner),
+        this.#lanes.run(entry.uniqueName, inner, () =>
+          mountVolume(pod, volume, entry, steps, volume.kind === 'csi' ? this.#lifetime.signal : inner),
         ),
       );
       const { isReadOnly: readOnly, specName, isBlock, pv } = volume;
@@ -202,80 +192,6 @@ export class NodeVolumes {
       if (err instanceof VolumeStepError) this.#need.event(pod, 'Warning', err.reason, describeError(err));
       throw err;
     }
-  }
-
-  async #mountInLane(pod: Pod, volume: PodVolume, entry: NodeVolume, signal: AbortSignal): Promise<string> {
-    const hands = this.#handsOf(volume.kind);
-    const uid = uidOf(pod);
-    const words = volume.isBlock ? blockWords : fileWords;
-    const step = async <T>(name: string, work: () => T | Promise<T>, reason = words.reason): Promise<T> => {
-      try {
-        return await work();
-      } catch (err) {
-        throw new VolumeStepError(name, volume.specName, err, reason);
-      }
-    };
-    await step(
-      `${words.kind}.NodeAffinity check failed`,
-      () => refuse(affinityProblem(volume, this.#need.ownNode())),
-      'FailedMount',
-    );
-    await step(`${words.kind}.New${words.worker} initialization failed`, () => hands.check(volume, signal));
-    if (!hands.hasMountOptions && userMountOptions(volume).length > 0) {
-      const problem = 'mount options are not supported for this volume type';
-      await step(`${words.kind}.MountOptionSupport check failed`, () => refuse(problem));
-    }
-    const setUp = volume.isBlock ? 'MapVolume.MapPodDevice failed' : 'MountVolume.SetUp failed';
-    await step(setUp, () => refuse(readWriteOncePodProblem(volume, entry, uid)));
-    if (entry.isAttachable === true) {
-      await step(`${words.kind}.WaitForAttach failed`, () =>
-        this.#need.csi?.checkAttached(csiVolume(volume, uid), signal),
-      );
-    }
-    if (entry.device !== 'mounted') {
-      await step(volume.isBlock ? 'MapVolume.SetUpDevice failed' : 'MountVolume.MountDevice failed', async () => {
-        try {
-          await hands.stage(volume, pod, signal);
-          entry.device = 'mounted';
-        } catch (err) {
-          entry.device = afterFailure(entry.device, outcomeOf(err), entry.isDeviceFound);
-          throw err;
-        }
-      });
-    }
-    const before = entry.pods.get(uid);
-    const mount = before ?? {
-      state: 'none' as const,
-      specName: volume.specName,
-      isBlock: volume.isBlock,
-      isFound: false,
-    };
-    const otherPods = [...entry.pods]
-      .filter(([other, { state }]) => other !== uid && state !== 'none')
-      .map(([id]) => id);
-    return await step(setUp, async () => {
-      try {
-        // known before it is tried: what this process does not live to see must be taken down nevertheless
-        entry.pods.set(uid, { ...mount, state: mount.state === 'none' ? 'uncertain' : mount.state });
-        const path = await hands.publish(volume, pod, { otherPods }, signal);
-        await this.#expander.expandIfNeeded(pod, volume, signal);
-        entry.pods.set(uid, { ...mount, state: 'mounted' });
-        if (volume.isBlock && before?.state !== 'mounted') this.#sayMapped(pod, volume, path);
-        return path;
-      } catch (err) {
-        const state = afterFailure(mount.state, outcomeOf(err), mount.isFound);
-        if (state === 'none') entry.pods.delete(uid);
-        else entry.pods.set(uid, { ...mount, state });
-        throw err;
-      }
-    });
-  }
-
-  #sayMapped(pod: Pod, { specName }: PodVolume, link: string): void {
-    const say = (what: string): void => this.#need.event(pod, 'Normal', 'SuccessfulMountVolume', what);
-    const told = `MapVolume.MapPodDevice succeeded for volume "${specName}"`;
-    say(`${told} globalMapPath "${this.#handsOf('local-volume').mapPath?.(specName) ?? link}"`);
-    say(`${told} volumeMapPath "${link.slice(0, link.lastIndexOf('/'))}"`);
   }
 
   /** Whether the pod has a volume of a driver. */
@@ -295,7 +211,9 @@ export class NodeVolumes {
       if (entry.pods.get(uid)?.state !== 'mounted') continue;
       const key = `${entry.uniqueName}/${uid}`;
       const expand = (): Promise<void> =>
-        this.#inLane(entry, inner, () => this.#expander.expandIfNeeded(pod, volume, this.#lifetime.signal));
+        this.#lanes.run(entry.uniqueName, inner, () =>
+          this.#expander.expandIfNeeded(pod, volume, this.#lifetime.signal),
+        );
       try {
         if (csi.isRepublished(csiVolume(volume, uid).driver)) await this.mount(pod, volume, inner);
         else await this.#operations.run(key, 'expand', expand, inner);
@@ -340,7 +258,7 @@ export class NodeVolumes {
     }
     const { clock } = this.#need;
     const unmount = async (): Promise<void> => {
-      await this.#inLane(entry, this.#lifetime.signal, async () => {
+      await this.#lanes.run(entry.uniqueName, this.#lifetime.signal, async () => {
         try {
           await this.#handsOf(entry.kind).unpublish(place, this.#lifetime.signal);
           entry.pods.delete(uid);
@@ -362,7 +280,7 @@ export class NodeVolumes {
   /** The pod is gone with everything of it. */
   forget(uid: string): void {
     this.#looked.delete(uid);
-    this.#attachWaits.delete(uid);
+    this.#attaching.forget(uid);
   }
 
   /** Begins to take away what nobody uses. */
@@ -385,7 +303,8 @@ export class NodeVolumes {
       const signal = this.#lifetime.signal;
       while (this.#mayRelease(entry)) {
         try {
-          const unstage = (): Promise<void> => this.#inLane(entry, signal, () => this.#unstageInLane(entry, signal));
+          const unstage = (): Promise<void> =>
+            this.#lanes.run(entry.uniqueName, signal, () => this.#unstageInLane(entry, signal));
           await this.#operations.run(`${uniqueName}/`, 'unmount device', unstage, signal);
           if (!this.#mayRelease(entry)) return;
           this.#volumes.delete(uniqueName);
@@ -424,75 +343,11 @@ export class NodeVolumes {
     return await csi.needsAttach(csiVolume(volume, uid), signal);
   }
 
-  /** Waits until the node says that the volume is attached; first the node must have said that it will use it. */
-  async #whenAttached(pod: Pod, volume: PodVolume, signal: AbortSignal): Promise<void> {
-    const uid = uidOf(pod);
-    const { uniqueName, name } = volume;
-    const waits = this.#attachWaits.get(uid) ?? new Set();
-    this.#attachWaits.set(uid, waits.add(name));
-    await this.#need.phases.span(
-      pod,
-      `attach ${name}`,
-      async () => {
-        for (;;) {
-          signal.throwIfAborted();
-          if (attachState(uniqueName, this.#need.ownNode()) === 'attached') {
-            const key = `${uniqueName}/${uid}`;
-            const check = (): Promise<void> => this.#verifyAttached(uniqueName);
-            const isAttached = await this.#operations.run(key, 'verify', check, signal).then(
-              () => true,
-              () => false, // it waits before it is asked again
-            );
-            if (isAttached) return;
-          } else await this.#nextChange(signal);
-        }
-      },
-      { quietBelowMs: 500 },
-    );
-    waits.delete(name);
-  }
-
-  /** What a watch says may be of a while ago. */
-  async #verifyAttached(uniqueName: string): Promise<void> {
-    const node = await this.#need.readNode(this.#lifetime.signal).catch((cause: unknown) => {
-      throw new Error('VerifyControllerAttachedVolume failed fetching node from API server', { cause });
-    });
-    const isAttached = node?.status?.volumesAttached?.some(({ name }) => name === uniqueName) === true;
-    if (!isAttached) throw new Error('Volume not attached according to node status');
-  }
-
-  #nextChange(signal: AbortSignal): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const leave = (): void => reject(signal.reason);
-      signal.addEventListener('abort', leave, { once: true });
-      this.#wakes.push(() => {
-        signal.removeEventListener('abort', leave);
-        resolve();
-      });
-    });
-  }
-
   #tellInUse(): void {
     const names = this.inUse()?.join() ?? '';
     if (names === this.#inUse) return;
     this.#inUse = names;
     this.#need.onInUse();
-  }
-
-  /** One hand at a time for each volume, in the order of asking; who waits for the hand may give up. */
-  async #inLane<T>({ uniqueName }: NodeVolume, signal: AbortSignal, work: () => Promise<T>): Promise<T> {
-    const before = this.#lanes.get(uniqueName) ?? Promise.resolve();
-    const mine = Promise.withResolvers<void>();
-    const settled = before.then(() => mine.promise);
-    this.#lanes.set(uniqueName, settled);
-    try {
-      await orAborted(before, signal);
-      signal.throwIfAborted();
-      return await work();
-    } finally {
-      mine.resolve();
-      if (this.#lanes.get(uniqueName) === settled) this.#lanes.delete(uniqueName);
-    }
   }
 
   #enderOf(uid: string): AbortSignal {
@@ -531,11 +386,4 @@ export class NodeVolumes {
 /** Containers may be slow to go, and a look costs next to nothing. */
 const tidyPeriodMs = 10_000;
 
-const fileWords = { kind: 'MountVolume', worker: 'Mounter', reason: 'FailedMount' } as const;
-const blockWords = { kind: 'MapVolume', worker: 'BlockVolumeMapper', reason: 'FailedMapVolume' } as const;
-
 const keyOf = ({ kind, isBlock, specName }: FoundPlace): string => `${kind}/${isBlock ? 'block' : 'files'}/${specName}`;
-
-function refuse(problem: string | undefined): void {
-  if (problem !== undefined) throw new Error(problem);
-}

@@ -57,7 +57,7 @@ export class VolumeExpander {
       );
       if (code !== undefined && !uncertainCodes.has(code))
         await this.#tell(claim, { kind: 'failed', message, isInfeasible: infeasibleCodes.has(code) }, signal);
-      throw new VolumeError('MountVolume.Setup failed while expanding volume', 'uncertain', { cause: err });
+      throw new VolumeError(message, 'uncertain');
     }
     this.#sizes.set(uniqueName, sizeBytes);
     const message = `MountVolume.NodeExpandVolume succeeded for volume "${specName}" ${this.#need.nodeName}`;
