@@ -14,6 +14,13 @@ export interface DriverCall {
   error?: string;
 }
 
+/** Where the program runs. */
+interface DriverPlace {
+  /** What is started: Node.js, also in other namespaces than ours. */
+  command: readonly [string, ...string[]];
+  env?: NodeJS.ProcessEnv;
+}
+
 type Settings = Partial<DriverConfig> & { registry: string };
 
 const program = join(import.meta.dirname, '..', 'e2e', 'csi-driver', 'main.ts');
@@ -21,21 +28,20 @@ const program = join(import.meta.dirname, '..', 'e2e', 'csi-driver', 'main.ts');
 export class CsiDriverProcess {
   readonly config: DriverConfig;
   readonly #directory: string;
-  /** What the program is started with: a test may run it in other namespaces. */
-  readonly #prefix: readonly string[];
+  readonly #place: DriverPlace;
   #process: ChildProcess | undefined;
 
-  private constructor(directory: string, config: DriverConfig, prefix: readonly string[]) {
+  private constructor(directory: string, config: DriverConfig, place: DriverPlace) {
     this.#directory = directory;
     this.config = config;
-    this.#prefix = prefix;
+    this.#place = place;
   }
 
   /** @param directory of the driver: made when it is missing. @param registry where plugins of the node are found */
   static async start(
     directory: string,
     { registry, ...settings }: Settings,
-    prefix: readonly string[] = [],
+    place: DriverPlace = { command: [process.execPath] },
   ): Promise<CsiDriverProcess> {
     const name = settings.name ?? 'dir.csi.example';
     const driver = new CsiDriverProcess(
@@ -52,7 +58,7 @@ export class CsiDriverProcess {
         controlFile: join(directory, 'control.json'),
         ...settings,
       },
-      prefix,
+      place,
     );
     await mkdir(driver.config.stateDir, { recursive: true });
     await driver.restart();
@@ -65,9 +71,9 @@ export class CsiDriverProcess {
     const before = (await this.calls()).filter(({ method }) => method === 'ready').length;
     const configFile = join(this.#directory, 'driver.json');
     await writeFile(configFile, JSON.stringify(this.config));
-    const [command = process.execPath, ...args] = this.#prefix;
-    const own = [...(this.#prefix.length === 0 ? [] : [process.execPath]), program, configFile];
-    const child = spawn(command, [...args, ...own], { stdio: ['pipe', 'inherit', 'inherit'] });
+    const { command, env = process.env } = this.#place;
+    const [file, ...args] = command;
+    const child = spawn(file, [...args, program, configFile], { env, stdio: ['pipe', 'inherit', 'inherit'] });
     this.#process = child;
     await awaitUntil('the CSI driver to serve', async () => {
       if (child.exitCode !== null) throw new HopelessError(`the CSI driver has ended with ${child.exitCode}`);

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, rmdirSync, statSync, statfsSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import grpc from '@grpc/grpc-js';
 import type { Capability, DriverConfig } from './driver-config.ts';
@@ -83,7 +83,8 @@ export class NodeCalls {
 
   async NodeUnpublishVolume({ volume_id, target_path }: PublishRequest): Promise<object> {
     unmount(target_path);
-    rmSync(target_path, { recursive: this.#config.noMounts === true, force: true });
+    if (this.#config.noMounts === true) rmSync(target_path, { recursive: true, force: true });
+    else if (existsSync(target_path)) (statSync(target_path).isDirectory() ? rmdirSync : rmSync)(target_path);
     if (this.#store.get(volume_id)?.isEphemeral === true) this.#store.remove(volume_id);
     return {};
   }
