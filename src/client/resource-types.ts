@@ -115,12 +115,11 @@ export const certificateSigningRequests = resource<CertificateSigningRequest>(
   false,
 );
 /** Served only where `certificates.k8s.io/v1beta1` is switched on. */
-export const clusterTrustBundles = resource<ClusterTrustBundle>(
-  '/apis/certificates.k8s.io/v1beta1',
-  'clustertrustbundles',
-  'ClusterTrustBundle',
-  false,
-);
+const trustBundles = (version: string): ResourceType<ClusterTrustBundle> =>
+  resource(`/apis/certificates.k8s.io/${version}`, 'clustertrustbundles', 'ClusterTrustBundle', false);
+export const clusterTrustBundles = trustBundles('v1beta1');
+/** The same objects, by servers that have no newer version. */
+export const alphaClusterTrustBundles = trustBundles('v1alpha1');
 export const podCertificateRequests = resource<PodCertificateRequest>(
   '/apis/certificates.k8s.io/v1beta1',
   'podcertificaterequests',

@@ -71,6 +71,7 @@ const offByDefault = [
   'CRIListStreaming',
   'CSIVolumeHealth',
   'ChangeContainerStatusOnKubeletRestart',
+  'ClusterTrustBundle',
   'ClusterTrustBundleProjection',
   'ContainerStopSignals',
   'EventedPLEG',
@@ -94,10 +95,16 @@ const offByDefault = [
 
 /** Those that may be set to either value. */
 const switchable: readonly string[] = [
+  'ClusterTrustBundle',
+  'ClusterTrustBundleProjection',
   'ContainerStopSignals',
   'KubeletEnsureSecretPulledImages',
   'KubeletServiceAccountTokenForCredentialProviders',
+  'PodCertificateRequest',
 ];
+
+/** A gate that may be on only where another one is. */
+const dependencies: Record<string, string> = { ClusterTrustBundleProjection: 'ClusterTrustBundle' };
 
 export const isGateOn = (gates: Readonly<Record<string, boolean>>, name: string): boolean =>
   gates[name] ?? defaults.get(name)?.on === true;
@@ -126,6 +133,11 @@ export function gateProblems(gates: Readonly<Record<string, boolean>>): string[]
           ? `cannot set feature gate ${name} to ${wanted}, feature is locked to ${gate.on}`
           : `featureGates.${name} cannot be ${wanted}: this version has it ${gate.on ? 'on' : 'off'}, leave the gate out`,
       );
+    }
+  }
+  for (const [name, needed] of Object.entries(dependencies)) {
+    if (isGateOn(gates, name) && !isGateOn(gates, needed)) {
+      problems.push(`${name} is enabled, but depends on features that are disabled: [${needed}]`);
     }
   }
   return problems;

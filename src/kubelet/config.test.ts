@@ -164,6 +164,14 @@ describe('loadKubeletConfig', () => {
     expect(config).toMatchObject({ eventRecordQps: 5, eventBurst: 100, kubeApiQps: 5, kubeApiBurst: 100 });
   });
 
+  it('lets pods have trust anchors and certificates behind upstream’s gates', async () => {
+    const { hasTrustBundles, hasPodCertificates } = await loadYaml('');
+    expect([hasTrustBundles, hasPodCertificates]).toEqual([false, false]);
+    const gates = 'ClusterTrustBundle=true,ClusterTrustBundleProjection=true,PodCertificateRequest=true';
+    const on = await loadYaml('', `--feature-gates=${gates}`);
+    expect([on.hasTrustBundles, on.hasPodCertificates]).toEqual([true, true]);
+  });
+
   it('takes a gate that may be set to either value', async () => {
     const config = await loadYaml('', '--feature-gates=ContainerStopSignals=true');
     expect(config.hasStopSignals).toBe(true);
@@ -273,6 +281,10 @@ describe('loadKubeletConfig', () => {
     },
     { yaml: 'reservedMemory: [{numaNode: 0}]\n', want: expect.stringContaining('reservedMemory') },
     { yaml: 'featureGates: {Nope: true}\n', want: 'unrecognized feature gate: Nope' },
+    {
+      yaml: 'featureGates: {ClusterTrustBundleProjection: true}\n',
+      want: 'ClusterTrustBundleProjection is enabled, but depends on features that are disabled: [ClusterTrustBundle]',
+    },
     {
       yaml: 'featureGates: {NodeSwap: false}\n',
       want: 'cannot set feature gate NodeSwap to false, feature is locked to true',

@@ -67,6 +67,10 @@ export interface KubeletConfig {
   crashLoopBackOffMaxMs: number;
   /** The feature gate ContainerStopSignals. */
   hasStopSignals: boolean;
+  /** Volumes may show ClusterTrustBundles. */
+  hasTrustBundles: boolean;
+  /** Volumes may show certificates that are made for their pod. */
+  hasPodCertificates: boolean;
 
   // rotation of container logs
   containerLogMaxBytes: number;
@@ -312,6 +316,8 @@ function toKubeletConfig(
     podLogsDir: v.podLogsDir,
     crashLoopBackOffMaxMs: v['crashLoopBackOff.maxContainerRestartPeriod'],
     hasStopSignals: v.featureGates['ContainerStopSignals'] === true,
+    hasTrustBundles: isGateOn(v.featureGates, 'ClusterTrustBundleProjection'),
+    hasPodCertificates: isGateOn(v.featureGates, 'PodCertificateRequest'),
     containerLogMaxBytes: valueOf(v.containerLogMaxSize),
     containerLogMaxFiles: v.containerLogMaxFiles,
     containerLogMaxWorkers: v.containerLogMaxWorkers,

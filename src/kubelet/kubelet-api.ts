@@ -21,6 +21,7 @@ import type {
 } from '../objects/generated/core-v1.ts';
 import type { CSIDriver, VolumeAttachment } from '../objects/generated/storage-v1.ts';
 import type { ObjectKind, ObjectWatch } from './support/objects/watched-objects.ts';
+import type { ClusterTrustBundle, PodCertificateRequest } from '../objects/generated/certificates-v1beta1.ts';
 import type { IssuedToken, TokenWish } from './support/volumes/volumes.ts';
 
 interface KubeletApiNeed {
@@ -118,6 +119,60 @@ export class KubeletApi {
       whenSynced: (signal) => informer.whenSynced(signal),
       run: (signal) => informer.run(signal),
     };
+  }
+
+  /** All ClusterTrustBundles, of the newest version that the server has; undefined when it has none. */
+  async watchTrustBundles(
+    onChange: () => void,
+    signal: AbortSignal,
+  ): Promise<Informer<ClusterTrustBundle> | undefined> {
+    const { client, clock, log } = this.#need;
+    for (const type of [types.clusterTrustBundles, types.alphaClusterTrustBundles]) {
+      try {
+        await client.list(type, { limit: 1 }, signal);
+      } catch (err) {
+        if (isNotFound(err)) continue;
+        throw err;
+      }
+      const informer = new Informer<ClusterTrustBundle>({ client, type, clock, log });
+      informer.addHandlers({ onAdd: onChange, onUpdate: onChange, onDelete: onChange });
+      return informer;
+    }
+    return undefined;
+  }
+
+  /** The requests for certificates of pods on this node. */
+  podCertificateRequests(onChange: (podUid: string) => void): Informer<PodCertificateRequest> {
+    const { client, nodeName, clock, log } = this.#need;
+    const fieldSelector = `spec.nodeName=${nodeName}`;
+    const informer = new Informer<PodCertificateRequest>({
+      client,
+      type: types.podCertificateRequests,
+      fieldSelector,
+      clock,
+      log,
+    });
+    const tell = ({ spec }: PodCertificateRequest): void => onChange(spec.podUID);
+    informer.addHandlers({ onAdd: tell, onUpdate: (_, after) => tell(after), onDelete: tell });
+    return informer;
+  }
+
+  /** Whom a request for a certificate of the pod is for. */
+  async identify(
+    { metadata: { namespace = 'default' }, spec: { serviceAccountName: name = 'default' } }: Pod,
+    signal: AbortSignal,
+  ): Promise<{ serviceAccountUid: string; nodeName: string; nodeUid: string }> {
+    const account = await this.serviceAccount(namespace, name, signal).catch((cause: unknown) => {
+      throw new Error('while fetching service account', { cause });
+    });
+    const { nodeName } = this.#need;
+    const nodeUid = this.ownNode?.metadata.uid;
+    if (nodeUid === undefined) throw new Error('while getting node object from local cache: it is not there yet');
+    return { serviceAccountUid: account.metadata.uid ?? '', nodeName, nodeUid };
+  }
+
+  createPodCertificateRequest(request: PodCertificateRequest, signal: AbortSignal): Promise<PodCertificateRequest> {
+    return this.#need.client.create(types.podCertificateRequests, request, signal);
   }
 
   /** A token for a pod's service account, bound to the pod. */

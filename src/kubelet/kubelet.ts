@@ -63,6 +63,7 @@ import { refuseAppArmor, refuseSysctls } from './support/security/admit-security
 import { UserNamespaces } from './support/security/user-namespaces.ts';
 import { TerminationMessages, keepEnd } from './support/termination/termination-messages.ts';
 import { openCgroupDriver } from './kubelet-cgroups.ts';
+import { makeTrust } from './kubelet-trust.ts';
 import { makeResizes } from './kubelet-resizes.ts';
 import { KubeletStats } from './kubelet-stats.ts';
 import { resourceChanges } from './support/resize/pod-resources.ts';
@@ -252,7 +253,20 @@ export async function runKubelet(
     clock,
     room,
   });
+  const trust = makeTrust({
+    config,
+    api: known,
+    onChange: (isMeant) => {
+      const uids = volumes.markVolumes(isMeant);
+      for (const uid of uids) if (sync.waitsForObjects(uid)) workers.mark(uid); // loop: it may be what they wait for
+    },
+    events,
+    clock,
+    log: room('trust'),
+  });
   const volumes: Volumes = new Volumes({
+    getTrustAnchors: trust.getTrustAnchors,
+    getPodCertificate: trust.getPodCertificate,
     rootDir: config.rootDir,
     syncFrequencyMs: config.syncPeriodMs,
     clock,
@@ -627,6 +641,7 @@ export async function runKubelet(
     forget: (uid) => {
       statuses.forget(uid);
       images.forget(uid);
+      trust.forget(uid);
       messages.forget(uid);
       stopSignals.forget(uid);
       sync.forget(uid);
@@ -727,6 +742,7 @@ export async function runKubelet(
     images,
     makeImageCollector({ config, cri, host, observe, nodeEvent, counts, clock, log: room('images') }),
     objects,
+    ...trust.parts,
     probes,
     resizes,
     ...records,

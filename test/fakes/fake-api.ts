@@ -210,7 +210,11 @@ export class FakeApi implements ApiClient {
     return object;
   }
 
-  #create<T extends KubeObject>(type: ResourceType<T>, object: T): T {
+  #create<T extends KubeObject>(type: ResourceType<T>, given: T): T {
+    const { generateName } = given.metadata;
+    const isNamed = generateName === undefined || given.metadata.name !== '';
+    const name = isNamed ? given.metadata.name : `${generateName}${randomUUID().slice(0, 5)}`;
+    const object = { ...given, metadata: { ...given.metadata, name } };
     if (this.find(type, object.metadata.namespace, object.metadata.name) !== undefined) {
       throw conflict(`${type.plural} "${object.metadata.name}" already exists`, 'AlreadyExists');
     }

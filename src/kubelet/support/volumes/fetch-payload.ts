@@ -1,12 +1,21 @@
 /** Collects what a projected volume shows, from the API and from the pod itself. Touches no disk. */
 import { createHash } from 'node:crypto';
 import { NotFoundError, describeError, isNotFound } from '../../../base/errors.ts';
-import type { ConfigMap, Pod, Secret, Volume, VolumeProjection } from '../../../objects/generated/core-v1.ts';
+import type {
+  ClusterTrustBundleProjection,
+  ConfigMap,
+  Pod,
+  PodCertificateProjection,
+  Secret,
+  Volume,
+  VolumeProjection,
+} from '../../../objects/generated/core-v1.ts';
 import { uidOf } from '../../pod-model.ts';
 import {
   type Payload,
   type PodFields,
   aggregateError,
+  certificatePayload,
   configMapPayload,
   defaultFileMode,
   downwardPayload,
@@ -22,6 +31,15 @@ export interface PayloadSources {
   /** Values of the pod's own fields. */
   podFields(pod: Pod): PodFields;
   getToken(wish: TokenWish, signal: AbortSignal): Promise<string>;
+  /** Trust anchors as PEM. @throws {Error} in upstream's words where there are none to be had */
+  getTrustAnchors(wish: ClusterTrustBundleProjection, signal: AbortSignal): Promise<string>;
+  /** The certificate for one source of a volume. @throws {Error} in upstream's words while there is none */
+  getPodCertificate(
+    pod: Pod,
+    volume: string,
+    sourceIndex: number,
+    source: PodCertificateProjection,
+  ): { privateKey: string; certificateChain: string };
 }
 
 /** @throws {Error} in upstream's words when a part is missing that is not optional */
@@ -46,7 +64,9 @@ export async function fetchPayload(
   }
   const mode = projected?.defaultMode ?? defaultFileMode;
   const parts = await Promise.allSettled(
-    (projected?.sources ?? []).map((source) => fetchSource(pod, source, mode, sources, signal)),
+    (projected?.sources ?? []).map((source, index) =>
+      fetchSource(pod, { volume: volume.name, index, source }, mode, sources, signal),
+    ),
   );
   const problems: string[] = [];
   const payload: Payload = new Map();
@@ -61,12 +81,12 @@ export async function fetchPayload(
 
 async function fetchSource(
   pod: Pod,
-  source: VolumeProjection,
+  { volume, index, source }: { volume: string; index: number; source: VolumeProjection },
   mode: number,
   sources: PayloadSources,
   signal: AbortSignal,
 ): Promise<Payload> {
-  const { configMap, secret, downwardAPI, serviceAccountToken } = source;
+  const { configMap, secret, downwardAPI, serviceAccountToken, clusterTrustBundle, podCertificate } = source;
   if (configMap !== undefined) {
     return configMapPayload(configMap, await findConfigMap(pod, configMap, sources, signal), mode);
   }
@@ -86,6 +106,14 @@ async function fetchSource(
       signal,
     );
     return new Map([[path, { data: Buffer.from(token), ...tokenFileOwner(pod, mode) }]]);
+  }
+  if (clusterTrustBundle !== undefined) {
+    const anchors = await sources.getTrustAnchors(clusterTrustBundle, signal);
+    return new Map([[clusterTrustBundle.path, { data: Buffer.from(anchors), ...tokenFileOwner(pod, mode) }]]);
+  }
+  if (podCertificate !== undefined) {
+    const bundle = sources.getPodCertificate(pod, volume, index, podCertificate);
+    return certificatePayload(podCertificate, bundle, tokenFileOwner(pod, mode));
   }
   return new Map();
 }

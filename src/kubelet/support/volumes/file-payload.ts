@@ -4,6 +4,7 @@ import type {
   ConfigMapProjection,
   DownwardAPIVolumeFile,
   KeyToPath,
+  PodCertificateProjection,
   ResourceFieldSelector,
   Secret,
   SecretProjection,
@@ -64,6 +65,22 @@ function pick(
     if (bytes !== undefined) payload.set(path, { data: bytes, mode: mode ?? defaultMode });
     else if (optional !== true) throw new Error(missing(key));
   }
+  return payload;
+}
+
+/** Key and certificates in as many files as the pod wants; an empty path is none. */
+export function certificatePayload(
+  { credentialBundlePath, keyPath, certificateChainPath }: PodCertificateProjection,
+  { privateKey, certificateChain }: { privateKey: string; certificateChain: string },
+  owner: Omit<PayloadFile, 'data'>,
+): Payload {
+  const payload: Payload = new Map();
+  const add = (path: string | undefined, text: string): void => {
+    if (path !== undefined && path !== '') payload.set(path, { data: Buffer.from(text), ...owner });
+  };
+  add(credentialBundlePath, privateKey + certificateChain);
+  add(keyPath, privateKey);
+  add(certificateChainPath, certificateChain);
   return payload;
 }
 

@@ -41,14 +41,7 @@ describe('selectUnsupportedVolume', () => {
     [{ awsElasticBlockStore: { volumeID: 'v' } }, unsupported('awsElasticBlockStore')],
     [{ csi: { driver: 'd' } }, unsupported('csi')],
     [{ gitRepo: { repository: 'r' } }, unsupported('gitRepo')],
-    [
-      { projected: { sources: [{ clusterTrustBundle: { path: 'p' } }] } },
-      unsupported('projected with source clusterTrustBundle'),
-    ],
-    [
-      { projected: { sources: [{ podCertificate: { keyType: 'ED25519', signerName: 's' } }] } },
-      unsupported('projected with source podCertificate'),
-    ],
+    [{ projected: { sources: [{ clusterTrustBundle: { path: 'p' } }] } }, undefined],
     [{ emptyDir: { medium: 'Memory' } }, undefined],
     [{ emptyDir: { medium: 'HugePages-2Mi' } }, undefined],
     [{ configMap: { name: 'c' } }, undefined],

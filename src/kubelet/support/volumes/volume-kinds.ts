@@ -57,10 +57,6 @@ function unsupportedPart(volume: Volume, hasCsi: boolean): string | undefined {
     const isServed = isPersistent(volume) && (volume.csi === undefined || hasCsi);
     return isServed ? undefined : sourceName(volume);
   }
-  for (const source of volume.projected?.sources ?? []) {
-    if (source.clusterTrustBundle !== undefined) return 'projected with source clusterTrustBundle';
-    if (source.podCertificate !== undefined) return 'projected with source podCertificate';
-  }
   return undefined;
 }
 

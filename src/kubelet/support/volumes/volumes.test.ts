@@ -86,6 +86,8 @@ function newVolumes(overrides: Partial<VolumesNeed> = {}): Volumes {
       const token = `token-${tokenWishes.length}`;
       return Promise.resolve({ token, expirationTimestamp, expirationSeconds: wish.expirationSeconds });
     },
+    getTrustAnchors: ({ name = '' }) => Promise.resolve(`anchors of ${name}`),
+    getPodCertificate: (_, volume, index) => ({ privateKey: `key ${volume}\n`, certificateChain: `chain ${index}\n` }),
     podFields: (pod) => ({
       field: (path) => `${path} of ${pod.metadata.name} ${pod.metadata.labels?.['x'] ?? ''}`,
       resource: ({ resource }) => resource,
@@ -289,6 +291,58 @@ describe.runIf(isRoot)('configMap, secret, downwardAPI, projected (need root)', 
     const volumes = newVolumes();
     await volumes.mount(pod, signal);
     expect(await owner(inVolume('projected', 'tok', 'token'))).toBe(want);
+    await removeAll(volumes);
+  });
+
+  it.each([
+    { runAsUser: 1000, fsGroup: 10000, want: '640 1000:10000' },
+    { runAsUser: undefined, fsGroup: undefined, want: '644 0:0' },
+  ])('trust anchors and certificates, as closed as tokens: $want', async ({ runAsUser, fsGroup, want }) => {
+    const pod = podWith(
+      [
+        {
+          name: 'v',
+          projected: {
+            sources: [
+              { clusterTrustBundle: { name: 'roots', path: 'roots.pem' } },
+              {
+                podCertificate: {
+                  signerName: 's',
+                  keyType: 'ED25519',
+                  credentialBundlePath: 'both.pem',
+                  keyPath: 'own/key.pem',
+                  certificateChainPath: 'own/chain.pem',
+                },
+              },
+              {
+                podCertificate: { signerName: 's', keyType: 'ED25519', credentialBundlePath: 'other.pem', keyPath: '' },
+              },
+            ],
+          },
+        },
+      ],
+      { securityContext: { runAsUser, fsGroup } },
+    );
+    const volumes = newVolumes();
+    await volumes.mount(pod, signal);
+    const directory = inVolume('projected', 'v');
+    const files = {
+      'roots.pem': 'anchors of roots',
+      'both.pem': 'key v\nchain 1\n',
+      'own/key.pem': 'key v\n',
+      'own/chain.pem': 'chain 1\n',
+      'other.pem': 'key v\nchain 2\n',
+    };
+    for (const [path, text] of Object.entries(files)) {
+      expect([path, await readFile(join(directory, path), 'utf8')]).toEqual([path, text]);
+      expect(await owner(join(directory, path))).toBe(want);
+    }
+    expect((await readdir(directory)).filter((name) => !name.startsWith('..')).toSorted()).toEqual([
+      'both.pem',
+      'other.pem',
+      'own',
+      'roots.pem',
+    ]);
     await removeAll(volumes);
   });
 

@@ -117,6 +117,8 @@ export class Volumes {
       getSecret: (namespace, name, signal) => need.getSecret(namespace, name, signal),
       podFields: (pod) => need.podFields(pod),
       getToken: (wish, signal) => this.#tokens.get(wish, signal),
+      getTrustAnchors: (wish, signal) => need.getTrustAnchors(wish, signal),
+      getPodCertificate: (...about) => need.getPodCertificate(...about),
     };
   }
 
@@ -145,15 +147,29 @@ export class Volumes {
 
   /** An object changed, appeared or went: volumes of running pods that show it are brought up to date. */
   markObject(kind: 'ConfigMap' | 'Secret', namespace: string, name: string): void {
+    this.markVolumes(
+      (volume, pod) =>
+        (pod.metadata.namespace ?? 'default') === namespace &&
+        referencedObjects(volume).some((ref) => ref.kind === kind && ref.name === name),
+    );
+  }
+
+  /**
+   * What some volumes show has changed: they are brought up to date, and those that wait for it are tried at once.
+   * @returns the uids of their pods
+   */
+  markVolumes(isMeant: (volume: Volume, pod: Pod) => boolean): string[] {
+    const uids: string[] = [];
     for (const uid of this.#mounted.keys()) {
       const pod = this.#need.getPod(uid);
-      if (pod === undefined || (pod.metadata.namespace ?? 'default') !== namespace) continue;
-      const shown = usedVolumes(pod).filter((volume) =>
-        referencedObjects(volume).some((ref) => ref.kind === kind && ref.name === name),
-      );
-      for (const volume of shown) this.#operations.hurry(`${uid}/${volume.name}`);
-      if (shown.length > 0) this.markPod(uid);
+      if (pod === undefined) continue;
+      const meant = usedVolumes(pod).filter((volume) => isMeant(volume, pod));
+      for (const volume of meant) this.#operations.hurry(`${uid}/${volume.name}`);
+      if (meant.length === 0) continue;
+      uids.push(uid);
+      this.markPod(uid);
     }
+    return uids;
   }
 
   /** The pod's own fields changed. */
