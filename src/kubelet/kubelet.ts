@@ -438,6 +438,7 @@ export async function runKubelet(
     log: room('security'),
   });
   const parts = new PodParts({
+    clock,
     config,
     facts,
     machine: machine.size,

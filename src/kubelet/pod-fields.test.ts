@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { testContainer, testPod } from '../../test/fixtures/kubelet-pods.ts';
 import { Mounts } from '../adapters/mounts/mounts.ts';
+import { systemClock } from '../base/clock.ts';
 import { NotFoundError } from '../base/errors.ts';
 import { silentLogger } from '../base/logger.ts';
 import type {
@@ -577,6 +578,7 @@ beforeAll(async () => {
     thermalThrottlePaths: [],
   };
   parts = new PodParts({
+    clock: systemClock,
     config,
     facts,
     machine: { cgroupVersion: 2, memoryBytes: 1e9, swapBytes: 0, hasSwapController: false, hugepageSizes: [] },

@@ -8,6 +8,7 @@ import type { Mount } from '../adapters/cri/generated/runtime/v1/Mount.ts';
 import type { CriImage, CriRuntimeStatus } from '../adapters/cri/cri-types.ts';
 import type { HostFacts } from '../adapters/host/host.ts';
 import type { Mounts } from '../adapters/mounts/mounts.ts';
+import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/logger.ts';
 import { podContainers, uidOf } from './pod-model.ts';
 import { podIpsInOrder } from '../objects/pod-ips.ts';
@@ -58,6 +59,7 @@ interface PodPartsNeed {
   nodeAllocatable(): Record<string, string>;
   events: PodEvents;
   nodeEvent(type: 'Normal' | 'Warning', reason: string, message: string): void;
+  clock: Clock;
   log: Logger;
 }
 
@@ -160,7 +162,7 @@ export class PodParts {
         hasSeLinux: facts.isSeLinuxEnabled,
         hasRecursiveReadOnly: await this.#hasRecursiveReadOnly(pod, spec, signal),
       },
-      { mounts, log },
+      { mounts, clock: this.#need.clock, log },
       signal,
     );
     return {

@@ -499,7 +499,7 @@ class Turn {
     this.#volumeImages ??= new VolumeImages(this.#pod, (source) =>
       this.#need.phases.span(
         this.#pod,
-        `image ${source.reference}`,
+        `volume-image ${source.reference}`,
         () => this.#need.ensureVolumeImage(this.#pod, source, sandbox, this.#interrupt),
         { failureOf: failedImage },
       ),

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Mounts } from '../../../adapters/mounts/mounts.ts';
+import { FakeClock } from '../../../base/clock.ts';
 import { silentLogger } from '../../../base/logger.ts';
 import type { Container, VolumeMount } from '../../../objects/generated/core-v1.ts';
 import {
@@ -20,12 +21,17 @@ if (!isRoot) console.warn('container-mounts: tests with real mounts are skipped:
 
 const signal = new AbortController().signal;
 const mounts = new Mounts();
+/** What the room has of the machine. */
+let machine: Mounts;
+let clock: FakeClock;
 let root = '';
 let podDir = '';
 let volume = '';
 
 beforeEach(async () => {
   root = await realpath(await mkdtemp(join(tmpdir(), 'gantry-container-')));
+  machine = mounts;
+  clock = new FakeClock();
   podDir = join(root, 'pod');
   volume = join(root, 'volume');
   await mkdir(podDir);
@@ -66,7 +72,7 @@ function make(
       hasRecursiveReadOnly: false,
       ...overrides,
     },
-    { mounts, log: silentLogger },
+    { mounts: machine, clock, log: silentLogger },
     signal,
   );
 }
@@ -248,6 +254,24 @@ describe('resolveRecursiveReadOnly', () => {
     } else {
       expect(resolveRecursiveReadOnly(mount, row.has)).toBe(row.want);
     }
+  });
+});
+
+it('a sub path of a volume that never answers costs its container 30 s, and no thread', async () => {
+  class HungMounts extends Mounts {
+    override modeOf(): Promise<number | undefined> {
+      return new Promise(() => {});
+    }
+    override makeSubPath(): Promise<void> {
+      throw new Error('asked for before anybody has looked');
+    }
+  }
+  machine = new HungMounts();
+  const made = make([{ name: 'v', mountPath: '/f', subPath: 'dir' }], noMessage).catch((err: unknown) => err);
+  await clock.advance(30_000);
+  expect(await made).toMatchObject({
+    message: 'failed to prepare subPath for volumeMount "v" of container "c"',
+    cause: { message: `looking at "${volume}/dir" took longer than 30s` },
   });
 });
 

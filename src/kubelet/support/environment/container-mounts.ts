@@ -9,6 +9,8 @@ import { chmod, mkdir, rm, writeFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import type { Mount } from '../../../adapters/cri/generated/runtime/v1/Mount.ts';
 import type { Mounts } from '../../../adapters/mounts/mounts.ts';
+import type { Clock } from '../../../base/clock.ts';
+import { withDeadline } from '../../../base/deadline.ts';
 import type { Logger } from '../../../base/logger.ts';
 import type { Container, VolumeMount } from '../../../objects/generated/core-v1.ts';
 import type { EnvironmentVariable } from './environment.ts';
@@ -16,7 +18,8 @@ import { expandStrictly } from './expansion.ts';
 import { writeHostsFile } from './hosts-file.ts';
 
 export interface ContainerMountsNeed {
-  mounts: Pick<Mounts, 'makeSubPath' | 'bindSubPath'>;
+  mounts: Pick<Mounts, 'makeSubPath' | 'bindSubPath' | 'modeOf'>;
+  clock: Clock;
   log: Logger;
 }
 
@@ -44,6 +47,12 @@ export interface ContainerMounts {
   /** Removes what was made for this start alone: to be called when the container could not be created. */
   cleanup: () => Promise<void>;
 }
+
+/**
+ * A volume that comes from elsewhere, as from a server that is gone, may never answer. A child process asks first: it can
+ * be left behind, which a thread of ours could not.
+ */
+const lookLimitMs = 30_000;
 
 const defaultTerminationMessagePath = '/dev/termination-log';
 
@@ -80,7 +89,7 @@ async function volumeMount(
   mount: VolumeMount,
   index: number,
   { container, podDir, volumes, images, environment, hasSeLinux, hasRecursiveReadOnly }: ContainerMountsInput,
-  { mounts }: ContainerMountsNeed,
+  { mounts, clock }: ContainerMountsNeed,
   signal: AbortSignal,
 ): Promise<Mount> {
   const volume = volumes.get(mount.name);
@@ -95,6 +104,14 @@ async function volumeMount(
   let hostPath = volume.hostPath;
   if (subPath !== '') {
     const where = `for volumeMount "${mount.name}" of container "${container.name}"`;
+    if (!isMadeForPod(relative(podDir, volume.hostPath))) {
+      const path = join(volume.hostPath, subPath);
+      const look = (s: AbortSignal): Promise<unknown> => mounts.modeOf(path, s);
+      await withDeadline(`looking at "${path}"`, lookLimitMs, clock, signal, look).catch((cause: unknown) => {
+        signal.throwIfAborted();
+        throw new Error(`failed to prepare subPath ${where}`, { cause });
+      });
+    }
     await mounts.makeSubPath({ volumePath: volume.hostPath, subPath }, signal).catch((cause: unknown) => {
       throw new Error(`failed to create subPath directory ${where}`, { cause });
     });

@@ -116,6 +116,7 @@ export function limitOf(name: string, graceSeconds: number): number {
   switch (splitSpanName(name).kind) {
     case 'pull':
     case 'image':
+    case 'volume-image':
     case 'wait':
     case 'attach':
       return pullLimitMs;

@@ -9,6 +9,7 @@ const doings: Record<string, (subject: string) => string> = {
   volume: (name) => `Setting up volume "${name}"`,
   cgroup: () => 'Making the control group of the pod',
   image: (name) => `Getting the image of container "${name}"`,
+  'volume-image': (image) => `Getting image "${image}" for a volume`,
   pull: (what) => what.replace(/^\S+/, (image) => `Pulling image "${image}"`),
   wait: (what) => `Waiting for its turn ${what}`,
   create: (name) => `The runtime's call to create container "${name}"`,
