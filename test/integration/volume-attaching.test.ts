@@ -9,6 +9,12 @@ import {
   pods,
   volumeAttachments,
 } from '../../src/client/resource-types.ts';
+import { systemClock } from '../../src/base/clock.ts';
+import { silentLogger } from '../../src/base/logger.ts';
+import { runTogether } from '../../src/base/run-together.ts';
+import type { ApiClient } from '../../src/client/api-client.ts';
+import { SharedInformers } from '../../src/client/shared-informers.ts';
+import { AttachDetachController } from '../../src/controllers/attach-detach/attach-detach-controller.ts';
 import { csiAttachmentName, csiUniqueName } from '../../src/objects/csi-names.ts';
 import { type ControlPlane, createNode, eventually, startControlPlane } from './control-plane.ts';
 
@@ -195,5 +201,66 @@ describe('attach and detach', () => {
     const lost = { status: { conditions } };
     await plane.client.patch(nodes, { name: 'n1', subresource: 'status' }, 'strategic', lost, plane.signal);
     await eventually(async () => expect(await attachments()).toEqual([]));
+  });
+
+  it('a node that begins to use a volume while it is taken off keeps it', async () => {
+    const { client } = plane;
+    await makeNode('n1');
+    await makeClaim('c');
+    const unique = csiUniqueName(driver, 'h-c');
+    let isRacing = true;
+    let raced = 0;
+    /** A kubelet that is faster than the informer: it says that it uses the volume just before it is told. */
+    const racing: ApiClient = {
+      get: (type, ref, inner) => client.get(type, ref, inner),
+      list: (type, options, inner) => client.list(type, options, inner),
+      watch: (type, options, inner) => client.watch(type, options, inner),
+      create: (type, object, inner) => client.create(type, object, inner),
+      update: (type, object, inner) => client.update(type, object, inner),
+      updateStatus: (type, object, inner) => client.updateStatus(type, object, inner),
+      patch: async (type, ref, kind, body, inner) => {
+        const isRace = isRacing && JSON.stringify(body).includes('"volumesAttached":null');
+        if (isRace) await use('n1', unique);
+        const after = await client.patch(type, ref, kind, body, inner);
+        if (isRace) raced++;
+        return after;
+      },
+      delete: (type, ref, options, inner) => client.delete(type, ref, options, inner),
+      createSubresource: (type, ref, subresource, body, inner) =>
+        client.createSubresource(type, ref, subresource, body, inner),
+      raw: (method, path, body, inner) => client.raw(method, path, body, inner),
+    };
+    plane.startControllers({ controllers: ['persistentvolume-binder'] });
+    const context = { clock: systemClock, log: silentLogger };
+    const informers = new SharedInformers({ client, ...context });
+    const controller = new AttachDetachController(
+      { client: racing, watchClient: client, informers, eventsOf: () => ({ record: () => {} }), ...context },
+      { forceAfterMs: 360_000 },
+    );
+    const stop = new AbortController();
+    const running = runTogether(stop.signal, [(inner) => informers.run(inner), (inner) => controller.run(inner)]);
+    try {
+      await makePod('p', 'n1', 'c');
+      await eventually(async () => {
+        await attacherLooks();
+        expect(await attachedTo('n1')).toEqual([unique]);
+      });
+      await removePod('p');
+      await eventually(async () => {
+        expect(raced).toBeGreaterThan(0);
+        expect(await attachedTo('n1')).toEqual([unique]);
+      });
+      expect((await attachments()).map(({ metadata }) => metadata.deletionTimestamp)).toEqual([undefined]);
+      isRacing = false;
+      await use('n1');
+      await eventually(async () => {
+        await attacherLooks();
+        expect(await attachments()).toEqual([]);
+      });
+      expect(await attachedTo('n1')).toEqual([]);
+    } finally {
+      stop.abort();
+      await running;
+    }
   });
 });
