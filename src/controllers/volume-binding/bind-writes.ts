@@ -3,7 +3,7 @@
  * first, by which the volume names its claim, may be the scheduler's, too (`objects/bind-volume.ts`). Pure.
  */
 import { withAnnotations } from '../../objects/bind-volume.ts';
-import { bindCompletedKey, boundByControllerKey, hasAnnotation } from '../../objects/claims.ts';
+import { bindCompletedKey, boundByControllerKey, hasAnnotation, wantsToGrow } from '../../objects/claims.ts';
 import type { PersistentVolume, PersistentVolumeClaim } from '../../objects/generated/core-v1.ts';
 import { sameJson } from '../same-json.ts';
 
@@ -51,13 +51,14 @@ export function boundClaimStatus(
   return sameJson(wanted, status) ? undefined : { ...claim, status: wanted };
 }
 
-/** While a volume grows, who makes it grow tells the claim how large it has become. */
-function isGrowing({ status }: PersistentVolumeClaim): boolean {
+/**
+ * While a volume grows, who makes it grow tells the claim how large it has become. The volume's own size may change
+ * before anybody has said so: a claim that asks for more than it has is growing.
+ */
+function isGrowing(claim: PersistentVolumeClaim): boolean {
+  const { status } = claim;
   if (status?.capacity === undefined) return false;
-  const isUnderWay = (status.conditions ?? []).some(
-    ({ type, status: is }) => is === 'True' && (type === 'Resizing' || type === 'FileSystemResizePending'),
-  );
-  return isUnderWay || (status.allocatedResourceStatuses?.['storage'] ?? '') !== '';
+  return wantsToGrow(claim) || (status.allocatedResourceStatuses?.['storage'] ?? '') !== '';
 }
 
 function sizeBefore({ metadata }: PersistentVolume): string | undefined {

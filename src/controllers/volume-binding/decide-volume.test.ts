@@ -148,24 +148,17 @@ describe('the four writes', () => {
     expect(kept?.spec?.claimRef?.uid).toBe('u');
   });
 
+  const pending = { allocatedResourceStatuses: { storage: 'NodeResizePending' } };
+  const before = { 'volume.alpha.kubernetes.io/pre-resize-capacity': '1Gi' };
   it.each([
-    { name: 'grown', status: {}, annotations: {}, want: '2Gi' },
-    {
-      name: 'growing',
-      status: { allocatedResourceStatuses: { storage: 'NodeResizePending' } },
-      annotations: {},
-      want: '1Gi',
-    },
-    {
-      name: 'growing, as older resizers say',
-      status: {},
-      annotations: { 'volume.alpha.kubernetes.io/pre-resize-capacity': '1Gi' },
-      want: '1Gi',
-    },
-  ])('do not tell a claim that its volume has grown before it has: $name', ({ status, annotations, want }) => {
+    { name: 'larger by hand', asks: '1Gi', status: {}, annotations: {}, want: '2Gi' },
+    { name: 'it has grown, and nobody has said so yet', asks: '2Gi', status: {}, annotations: {}, want: '1Gi' },
+    { name: 'growing', asks: '1Gi', status: pending, annotations: {}, want: '1Gi' },
+    { name: 'growing, as older resizers say', asks: '1Gi', status: {}, annotations: before, want: '1Gi' },
+  ])('do not tell a claim that its volume has grown before it has: $name', ({ asks, status, annotations, want }) => {
     const has = { phase: 'Bound', accessModes: ['ReadWriteOnce'], capacity: { storage: '1Gi' }, ...status };
-    const before = claim({ volumeName: 'v' }, has);
-    const after = boundClaimStatus(before, volume({}, annotations)) ?? before;
+    const asking = claim({ volumeName: 'v', resources: { requests: { storage: asks } } }, has);
+    const after = boundClaimStatus(asking, volume({}, annotations)) ?? asking;
     expect(after.status?.capacity).toEqual({ storage: want });
   });
 });
