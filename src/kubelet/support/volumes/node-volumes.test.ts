@@ -156,12 +156,13 @@ const textOf = (work: Promise<unknown>): Promise<string> => work.then(() => 'mou
 describe('a volume of several pods', () => {
   it('is staged before the first, unstaged after the last', async () => {
     const volumes = newVolumes();
-    expect(await mount(volumes, 'a')).toEqual({
+    expect(await mount(volumes, 'a')).toMatchObject({
       hostPath: '/target/a',
       readOnly: false,
       specName: 'pv',
       isBlock: false,
       gid: undefined,
+      plugin: 'kubernetes.io/csi:d.example',
     });
     await mount(volumes, 'b');
     await mount(volumes, 'b'); // again: published again, as after a restart
