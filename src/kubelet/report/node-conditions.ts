@@ -9,6 +9,7 @@ export interface NodeHealth {
   /** Why the runtime runs no pods, one text per cause (the relist's too); empty when it does. */
   runtimeErrors: readonly string[];
   networkError: string | undefined;
+  /** What volumes lack before the first pod. A node that is Ready has had it: its kubelet was only started again. */
   storageErrors: readonly string[];
   isShuttingDown: boolean;
   /** Names of resources without a capacity, of those every node must have. */
@@ -94,8 +95,8 @@ export function computeNodeConditions(
       record(words.event);
     }
   }
-  const errors = readyErrors(health);
   const old = conditions.find(({ type }) => type === 'Ready');
+  const errors = readyErrors(old?.status === 'True' ? { ...health, storageErrors: [] } : health);
   const status = errors.length === 0 ? 'True' : 'False';
   const ready: NodeCondition = {
     type: 'Ready',

@@ -94,6 +94,13 @@ describe('computeNodeConditions', () => {
     expect(readyAt(health)).toMatchObject({ status: 'False', reason: 'KubeletNotReady', message: want });
   });
 
+  it('stays ready when the kubelet is started again and has not yet seen to the volumes', () => {
+    const before = [{ type: 'Ready', status: 'True', lastTransitionTime: t0 }];
+    const storageErrors = ['CSINode is not yet initialized'];
+    expect(readyAt({ storageErrors }, before)).toMatchObject({ status: 'True', lastTransitionTime: t0 });
+    expect(readyAt({ storageErrors, runtimeErrors: ['a'] }, before)).toMatchObject({ status: 'False', message: 'a' });
+  });
+
   it('rewrites the message of an unchanged Ready without moving its transition', () => {
     const before = [{ type: 'Ready', status: 'False', message: 'a', lastTransitionTime: t0 }];
     expect(readyAt({ runtimeErrors: ['b'] }, before)).toMatchObject({ message: 'b', lastTransitionTime: t0 });
