@@ -34,6 +34,7 @@ import type {
   CSIStorageCapacity,
   StorageClass,
   VolumeAttachment,
+  VolumeAttributesClass,
 } from '../objects/generated/storage-v1.ts';
 import type { KubeObject, ResourceType } from './api-client.ts';
 
@@ -106,6 +107,12 @@ export const volumeAttachments = resource<VolumeAttachment>(
   '/apis/storage.k8s.io/v1',
   'volumeattachments',
   'VolumeAttachment',
+  false,
+);
+export const volumeAttributesClasses = resource<VolumeAttributesClass>(
+  '/apis/storage.k8s.io/v1',
+  'volumeattributesclasses',
+  'VolumeAttributesClass',
   false,
 );
 export const certificateSigningRequests = resource<CertificateSigningRequest>(

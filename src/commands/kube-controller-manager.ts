@@ -1,11 +1,10 @@
 /** `gantry kube-controller-manager`: flags → controllers, until the process is asked to stop. */
-import { readFile, realpath } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { readFile } from 'node:fs/promises';
 import { Command } from 'commander';
-import { removeTree } from '../adapters/mounts/trees.ts';
 import { systemClock } from '../base/clock.ts';
 import { ConfigError } from '../base/errors.ts';
 import { ControllerManager, type ControllerManagerOptions } from '../controllers/controller-manager.ts';
+import { removeDirectory } from '../controllers/volume-binding/remove-directory.ts';
 import { type ProcessOptions, addProcessFlags, booleanFlag, runProcess, wholeNumber } from './control-plane-process.ts';
 
 interface Flags extends ProcessOptions {
@@ -82,14 +81,6 @@ async function managerOptions(flags: Flags): Promise<ControllerManagerOptions> {
     ...(flags.disableForceDetachOnTimeout ? { attachDetach: { forceAfterMs: undefined } } : {}),
     volumeBinding: { periodMs: flags.pvclaimbinderSyncPeriod, removeDirectory },
   };
-}
-
-/** The directory behind a hostPath volume that nobody needs. No link on the way may lead elsewhere. */
-async function removeDirectory(path: string, signal: AbortSignal): Promise<void> {
-  const parent = dirname(path.replace(/\/+$/, ''));
-  const real = await realpath(parent);
-  if (real !== parent) throw new Error(`Cannot delete directory "${path}": a link leads to "${real}"`);
-  await removeTree(path, signal);
 }
 
 function split(text: string): string[] {

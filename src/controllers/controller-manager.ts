@@ -28,6 +28,7 @@ import { ServiceAccountController } from './serviceaccount/serviceaccount-contro
 import { TaintEvictionController } from './taint-eviction/taint-eviction-controller.ts';
 import { VolumeBinder, type VolumeBinderOptions } from './volume-binding/volume-binder.ts';
 import { VolumeExpander } from './volume-expansion/volume-expander.ts';
+import { AttributesClassProtectionController } from './volume-protection/attributes-class-protection-controller.ts';
 import { ClaimProtectionController } from './volume-protection/claim-protection-controller.ts';
 import { VolumeProtectionController } from './volume-protection/volume-protection-controller.ts';
 
@@ -71,6 +72,7 @@ const makers: Readonly<Record<string, Make>> = {
     new AttachDetachController(context, { forceAfterMs: 360_000, ...attachDetach }),
   'persistentvolumeclaim-protection-controller': (context) => new ClaimProtectionController(context),
   'persistentvolume-protection-controller': (context) => new VolumeProtectionController(context),
+  'volumeattributesclass-protection-controller': (context) => new AttributesClassProtectionController(context),
   'persistentvolume-expander-controller': (context) => new VolumeExpander(context),
   'ephemeral-volume-controller': (context) => new EphemeralVolumeController(context),
 };
@@ -92,6 +94,7 @@ const aliases: Readonly<Record<string, string>> = {
   attachdetach: 'persistentvolume-attach-detach-controller',
   'pvc-protection': 'persistentvolumeclaim-protection-controller',
   'pv-protection': 'persistentvolume-protection-controller',
+  'vac-protection': 'volumeattributesclass-protection-controller',
   'persistentvolume-expander': 'persistentvolume-expander-controller',
   'ephemeral-volume': 'ephemeral-volume-controller',
 };

@@ -9,9 +9,10 @@ import {
   persistentVolumes,
   pods,
   storageClasses,
+  volumeAttributesClasses,
 } from '../../src/client/resource-types.ts';
 import type { PersistentVolume, PersistentVolumeClaim, Pod, Volume } from '../../src/objects/generated/core-v1.ts';
-import { removeTree } from '../../src/adapters/mounts/trees.ts';
+import { removeDirectory } from '../../src/controllers/volume-binding/remove-directory.ts';
 import { type ControlPlane, eventually, isGone, startControlPlane } from './control-plane.ts';
 
 let plane: ControlPlane;
@@ -159,7 +160,7 @@ describe('volumes that are given back', () => {
     try {
       const path = join(directory, 'data');
       await mkdir(join(path, 'deep'), { recursive: true });
-      plane.startControllers({ volumeBinding: { removeDirectory: removeTree } });
+      plane.startControllers({ volumeBinding: { removeDirectory } });
       const persistentVolumeReclaimPolicy = 'Delete';
       await makeVolume('v', '1Gi', { hostPath: { path }, persistentVolumeReclaimPolicy });
       await makeVolume('w', '5Gi', { hostPath: { path: '/var/lib/x' }, persistentVolumeReclaimPolicy });
@@ -310,5 +311,27 @@ describe('claims that pods use', () => {
         'ephemeral_volume Warning FailedBinding: ephemeral volume data: PVC default/q-data was not created for pod default/q (pod is not owner)',
       ),
     );
+  });
+});
+
+describe('classes of volume attributes', () => {
+  it('stay while a volume or a claim has them', async () => {
+    const name = 'gold';
+    await plane.client.create(
+      volumeAttributesClasses,
+      { metadata: { name }, driverName: 'csi.example.com', parameters: { a: 'b' } },
+      plane.signal,
+    );
+    plane.startControllers();
+    const csi = { driver: 'csi.example.com', volumeHandle: 'h' };
+    await makeVolume('v', '1Gi', { hostPath: undefined, csi, volumeAttributesClassName: name });
+    await makeClaim('c', '1Gi', { volumeAttributesClassName: name });
+    await eventually(async () => expect((await getClaim('c')).status?.currentVolumeAttributesClassName).toBe(name));
+    await plane.client.delete(volumeAttributesClasses, { name }, {}, plane.signal);
+    await deleteClaim('c');
+    await eventually(async () => expect((await getVolume('v')).status?.phase).toBe('Released'));
+    expect(await isGone(plane, volumeAttributesClasses, { name })).toBe(false);
+    await plane.client.delete(persistentVolumes, { name: 'v' }, {}, plane.signal);
+    await eventually(async () => expect(await isGone(plane, volumeAttributesClasses, { name })).toBe(true));
   });
 });
