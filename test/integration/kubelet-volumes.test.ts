@@ -5,12 +5,15 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { askWhy } from '../../src/commands/why.ts';
 import { persistentVolumeClaims, persistentVolumes } from '../../src/client/resource-types.ts';
 import type { Pod } from '../../src/objects/generated/core-v1.ts';
 import { FaultGate, type GateStep, type Moment } from '../fakes/fault-gate.ts';
 import { MountTable } from '../fakes/table-mounts.ts';
 import { type KubeletFixture, apiPod, nodeName, openFixture, webContainer } from './kubelet-fixture.ts';
 import { MortalKubelet } from './mortal-kubelet.ts';
+
+const never = new AbortController().signal;
 
 type Closer = (close: () => Promise<void>) => void;
 
@@ -211,5 +214,81 @@ describe('a restart', () => {
     await t.until('everything to be mounted', () => table.mounted.size === 3, 200_000);
     await t.untilReady('web');
     expect(podMounts(table, uid)).toHaveLength(2);
+  });
+});
+
+describe('a mount that never comes back', () => {
+  it('costs its pod and those of its volume the start, and is told; it goes on when it comes', async ({
+    onTestFinished,
+  }) => {
+    const world = await open(onTestFinished);
+    const { t, table } = world;
+    const kubelet = await world.start();
+    const held = kubelet.gate.hold(({ method }) => method === 'bind', 'before');
+    const [uid = '', other = ''] = ['first', 'second'].map(
+      (name) => t.api.addPod(podWith(name), nodeName).metadata.uid,
+    );
+    t.api.addPod(apiPod('free'), nodeName);
+    await t.untilReady('free');
+    await t.until('a bind to hang', () => held.count > 0);
+    const situation = async (name: string): Promise<string> => {
+      const { answer } = await askWhy(
+        { namespace: 'default', name, uid: undefined },
+        { rootDir: join(t.directory, 'root') },
+        never,
+      );
+      return `${answer.situation}: ${answer.cause}`;
+    };
+    await t.clock.pass(40_000);
+    expect(await situation('first')).toMatch(
+      /^StuckStep: Setting up volume "(directory|disk)" has not come back for 4\ds; only this pod waits for it\.$/,
+    );
+    await t.clock.pass(100_000); // the time of the pod's turn is over, and the command is given up and tried again
+    // one of the two is at it, the other one waits for the volume
+    const told = await t.until('what is told of it', () => {
+      const texts = ['first', 'second'].flatMap((name) => t.api.eventsOf(name));
+      return texts.find((text) => text.startsWith('FailedMount'));
+    });
+    expect(told).toMatch(
+      /^FailedMount: MountVolume.SetUp failed for volume "pv-(directory|device)" : binding \S+ took longer than 120s$/,
+    );
+    held.release();
+    await t.until(
+      'both pods to run',
+      () => podMounts(table, uid).length + podMounts(table, other).length === 4,
+      400_000,
+    );
+    await t.untilReady('first');
+    await t.untilReady('second');
+  });
+
+  it('lets its pod be deleted as soon as it ends', async ({ onTestFinished }) => {
+    const world = await open(onTestFinished);
+    const { t } = world;
+    const kubelet = await world.start();
+    const held = kubelet.gate.hold(({ method }) => method === 'bind', 'after');
+    const uid = t.api.addPod(podWith('web'), nodeName).metadata.uid ?? '';
+    await t.until('a bind to hang', () => held.count > 0);
+    t.api.deletePod('web', 1);
+    held.release();
+    await untilGone(world, ['web'], [uid]);
+  });
+
+  it('an unmount that hangs keeps its pod, and is told; other pods go', async ({ onTestFinished }) => {
+    const world = await open(onTestFinished);
+    const { t, table } = world;
+    const kubelet = await world.start();
+    const uids = ['stuck', 'goes'].map((name) => t.api.addPod(podWith(name), nodeName).metadata.uid ?? '');
+    await t.untilReady('stuck');
+    await t.untilReady('goes');
+    const held = kubelet.gate.hold(({ method, podUid }) => method === 'unmount' && podUid === uids[0], 'before');
+    t.api.deletePod('stuck', 1);
+    t.api.deletePod('goes', 1);
+    await t.until('the unmount to hang', () => held.count > 0, 100_000);
+    await t.clock.pass(60_000);
+    expect(t.api.pod('stuck')?.metadata.deletionTimestamp).toBeDefined();
+    expect(podMounts(table, uids[0] ?? '')).not.toEqual([]);
+    held.release();
+    await untilGone(world, ['stuck', 'goes'], uids);
   });
 });
