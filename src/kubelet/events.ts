@@ -1,6 +1,7 @@
 /** How pods, containers and the node become the objects of events. */
 import type { EventSink } from '../client/event-recorder.ts';
-import type { PersistentVolumeClaim, Pod } from '../objects/generated/core-v1.ts';
+import type { Pod } from '../objects/generated/core-v1.ts';
+import type { ObjectMeta } from '../objects/generated/meta-v1.ts';
 import { type PodEvents, containerFieldPath, uidOf } from './pod-model.ts';
 
 export function podEvents(sink: EventSink): PodEvents {
@@ -22,9 +23,16 @@ export function podTarget(pod: Pod): Parameters<EventSink['record']>[0] {
   };
 }
 
-export function claimTarget({ metadata }: PersistentVolumeClaim): Parameters<EventSink['record']>[0] {
-  const { namespace = 'default', name, uid = '', resourceVersion } = metadata;
-  return { apiVersion: 'v1', kind: 'PersistentVolumeClaim', namespace, name, uid, resourceVersion };
+/** Of a claim, or of a PersistentVolume, which is in no namespace. */
+export function storageTarget({
+  kind,
+  metadata,
+}: {
+  kind: string;
+  metadata: ObjectMeta;
+}): Parameters<EventSink['record']>[0] {
+  const { namespace, name, uid = '', resourceVersion } = metadata;
+  return { apiVersion: 'v1', kind, ...(namespace === undefined ? {} : { namespace }), name, uid, resourceVersion };
 }
 
 /** Events on the Node carry its name as uid, as upstream's do. */

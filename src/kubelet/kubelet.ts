@@ -29,7 +29,7 @@ import { CrashBackoff } from './execute/crash-backoff.ts';
 import { PodRuntime } from './execute/pod-runtime.ts';
 import { StopSignalCheck } from './execute/stop-signal-check.ts';
 import { StartPacer, paceFor } from './execute/start-pacer.ts';
-import { claimTarget, nodeEvents, podEvents, podTarget } from './events.ts';
+import { storageTarget, nodeEvents, podEvents, podTarget } from './events.ts';
 import { KubeletApi } from './kubelet-api.ts';
 import { makeCsi } from './kubelet-csi.ts';
 import { makeImageCollector, makeImages, readPullSecrets } from './kubelet-images.ts';
@@ -292,7 +292,7 @@ export async function runKubelet(
     getClaim: async (namespace, name, s) =>
       known?.readClaim(namespace, name, s) ?? withoutApi(`PersistentVolumeClaim "${namespace}/${name}"`),
     getVolume: async (name, s) => known?.readVolume(name, s) ?? withoutApi(`PersistentVolume "${name}"`),
-    claimEvent: (claim, type, reason, message) => sink.record(claimTarget(claim), type, reason, message),
+    storageEvent: (object, type, reason, message) => sink.record(storageTarget(object), type, reason, message),
     patchClaimStatus: async (claim, status, s) => known?.patchClaimStatus(claim, status, s),
     ownNode: () => nodeReporter.node(),
     readNode: (s) => known?.readNode(s) ?? Promise.resolve(undefined),

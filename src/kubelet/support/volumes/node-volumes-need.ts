@@ -2,10 +2,16 @@
 import type { Clock } from '../../../base/clock.ts';
 import type { Logger } from '../../../base/logger.ts';
 import type { Node, PersistentVolumeClaim, Pod } from '../../../objects/generated/core-v1.ts';
+import type { ObjectMeta } from '../../../objects/generated/meta-v1.ts';
 import type { PodPhases } from '../../pod-model.ts';
 import type { CsiVolumes } from '../../volume-model.ts';
 import type { PersistentMounts } from './persistent-kinds.ts';
 import type { ClaimSources } from './resolve-volume.ts';
+
+export interface StorageObject {
+  kind: 'PersistentVolume' | 'PersistentVolumeClaim';
+  metadata: ObjectMeta;
+}
 
 export interface NodeVolumesNeed extends ClaimSources {
   rootDir: string;
@@ -15,7 +21,8 @@ export interface NodeVolumesNeed extends ClaimSources {
   /** Undefined: this node has no CSI drivers. */
   csi: CsiVolumes | undefined;
   event(pod: Pod, type: 'Normal' | 'Warning', reason: string, message: string): void;
-  claimEvent(claim: PersistentVolumeClaim, type: 'Normal' | 'Warning', reason: string, message: string): void;
+  /** About a claim or a PersistentVolume. */
+  storageEvent(object: StorageObject, type: 'Normal' | 'Warning', reason: string, message: string): void;
   /** A merge patch of the claim's status. */
   patchClaimStatus(claim: PersistentVolumeClaim, status: unknown, signal: AbortSignal): Promise<void>;
   phases: Pick<PodPhases, 'span'>;

@@ -109,7 +109,7 @@ function newVolumes(overrides: Partial<NodeVolumesNeed> = {}): NodeVolumes {
     mounts: baseMounts(),
     csi,
     event: (_, type, reason, message) => events.push(`${type} ${reason} ${message}`),
-    claimEvent: (_, type, reason, message) => events.push(`claim: ${type} ${reason} ${message}`),
+    storageEvent: ({ kind }, type, reason, message) => events.push(`${kind}: ${type} ${reason} ${message}`),
     patchClaimStatus: (_, status) => Promise.resolve(void claimPatches.push(status)),
     phases: { span: (_, __, work) => work() },
     getClaim: (namespace, name) =>
@@ -259,6 +259,17 @@ describe('what fails', () => {
     await clock.advance(500);
     await again;
     expect(csi.calls.length).toBeGreaterThan(before);
+  });
+
+  it('a disk of another kind than asked for is told on the PersistentVolume, too', async () => {
+    const volumes = newVolumes();
+    const mismatch = Object.assign(new Error('it already contains ext4'), { name: 'FileSystemMismatchError' });
+    csi.failures = [new Error('mounting', { cause: mismatch })];
+    await textOf(mount(volumes, 'a'));
+    expect(events).toEqual([
+      'Warning FailedMount MountVolume.MountDevice failed for volume "pv" : mounting: it already contains ext4',
+      'PersistentVolume: Warning FailedMountOnFilesystemMismatch it already contains ext4',
+    ]);
   });
 
   it('what may have happened is undone when the pod goes; what did not is not', async () => {
@@ -411,7 +422,7 @@ describe('a volume that has grown', () => {
     const message = 'MountVolume.NodeExpandVolume succeeded for volume "pv" n';
     expect(events).toEqual([
       `Normal FileSystemResizeSuccessful ${message}`,
-      `claim: Normal FileSystemResizeSuccessful ${message}`,
+      `PersistentVolumeClaim: Normal FileSystemResizeSuccessful ${message}`,
     ]);
     expect(claimPatches).toHaveLength(2);
   });

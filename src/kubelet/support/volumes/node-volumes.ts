@@ -21,7 +21,7 @@ import { type NodeVolume, isUnused, volumesInUse } from './node-volume-state.ts'
 import type { NodeVolumesNeed } from './node-volumes-need.ts';
 import { otherReferences } from './other-references.ts';
 import type { NodeDevice, PersistentHands } from './persistent-kinds.ts';
-import { type PersistentKind, type PodVolume, VolumeStepError } from './persistent-model.ts';
+import { type PersistentKind, type PodVolume, VolumeStepError, mismatchOf } from './persistent-model.ts';
 import { isPersistent, resolveVolume, volumeGroup } from './resolve-volume.ts';
 import { VolumeExpander } from './volume-expander.ts';
 import type { VolumeSpace } from '../../volume-model.ts';
@@ -182,14 +182,26 @@ export class NodeVolumes {
       const { plugin, space } = spaceOf(volume, uid, this.#need.csi);
       return { hostPath: path, readOnly, specName, isBlock, gid: volumeGroup(pv), plugin, space };
     };
-    return await this.#operations.run(`${entry.uniqueName}/${uid}`, 'mount', () => this.#said(pod, attempt), signal);
+    return await this.#operations.run(
+      `${entry.uniqueName}/${uid}`,
+      'mount',
+      () => this.#said(pod, volume, attempt),
+      signal,
+    );
   }
 
-  async #said<T>(pod: Pod, work: () => Promise<T>): Promise<T> {
+  async #said<T>(pod: Pod, { pv }: PodVolume, work: () => Promise<T>): Promise<T> {
     try {
       return await work();
     } catch (err) {
-      if (err instanceof VolumeStepError) this.#need.event(pod, 'Warning', err.reason, describeError(err));
+      if (err instanceof VolumeStepError) {
+        this.#need.event(pod, 'Warning', err.reason, describeError(err));
+        const mismatch = mismatchOf(err);
+        if (mismatch !== undefined && pv !== undefined) {
+          const object = { kind: 'PersistentVolume', metadata: pv.metadata } as const;
+          this.#need.storageEvent(object, 'Warning', 'FailedMountOnFilesystemMismatch', mismatch);
+        }
+      }
       throw err;
     }
   }

@@ -57,6 +57,12 @@ export function outcomeOf(err: unknown): VolumeOutcome {
   return 'final';
 }
 
+/** What is said when a device holds another file system than asked for; undefined of any other failure. */
+export function mismatchOf(err: unknown): string | undefined {
+  for (let e = err; e instanceof Error; e = e.cause) if (e.name === 'FileSystemMismatchError') return e.message;
+  return undefined;
+}
+
 /** Options to mount with: of the old annotation, or else of the spec; CSI drivers are told those of the spec alone. */
 export function userMountOptions({ kind, pv }: Pick<PodVolume, 'kind' | 'pv'>): string[] {
   const annotation = pv?.metadata.annotations?.['volume.beta.kubernetes.io/mount-options'];

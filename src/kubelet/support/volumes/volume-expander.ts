@@ -10,7 +10,7 @@ import { type PodVolume, VolumeError } from './persistent-model.ts';
 
 type ExpanderNeed = Pick<
   NodeVolumesNeed,
-  'csi' | 'event' | 'claimEvent' | 'patchClaimStatus' | 'nodeName' | 'clock' | 'log'
+  'csi' | 'event' | 'storageEvent' | 'patchClaimStatus' | 'nodeName' | 'clock' | 'log'
 >;
 
 export class VolumeExpander {
@@ -62,7 +62,12 @@ export class VolumeExpander {
     this.#sizes.set(uniqueName, sizeBytes);
     const message = `MountVolume.NodeExpandVolume succeeded for volume "${specName}" ${this.#need.nodeName}`;
     event(pod, 'Normal', 'FileSystemResizeSuccessful', message);
-    this.#need.claimEvent(claim, 'Normal', 'FileSystemResizeSuccessful', message);
+    this.#need.storageEvent(
+      { kind: 'PersistentVolumeClaim', metadata: claim.metadata },
+      'Normal',
+      'FileSystemResizeSuccessful',
+      message,
+    );
     if (size !== undefined) await this.#tell(claim, { kind: 'done', size }, signal);
   }
 

@@ -98,7 +98,7 @@ function newVolumes(overrides: Partial<VolumesNeed> = {}): Volumes {
     csi: undefined,
     getClaim: (_, name) => Promise.reject(new NotFoundError(`persistentvolumeclaims "${name}" not found`)),
     getVolume: (name) => Promise.reject(new NotFoundError(`persistentvolumes "${name}" not found`)),
-    claimEvent: () => {},
+    storageEvent: () => {},
     patchClaimStatus: () => Promise.resolve(),
     ownNode: () => undefined,
     readNode: () => Promise.resolve(undefined),
