@@ -134,6 +134,18 @@ describe('calls over a socket', () => {
   it('says that a server is away', async () => {
     server.forceShutdown();
     answer = 'fine';
-    expect(isUnavailable(await check(never, 2000).catch((err: unknown) => err))).toBe(true);
+    const failure = await check(never, 2000).catch((err: unknown) => err);
+    expect(isUnavailable(failure)).toBe(true);
+  });
+
+  it('says that there is no server, as Go does', async () => {
+    const path = join(directory, 'none.sock');
+    const nobody = new Runtime(`unix:${path}`, insecure, channelOptions);
+    const failure = await unaryCall(nobody, 'Version', {}, { signal: never }).catch((err: unknown) => err);
+    nobody.close();
+    const why = `dial unix ${path}: connect: no such file or directory`;
+    expect(rpcText(failure)).toBe(
+      `rpc error: code = Unavailable desc = connection error: desc = "transport: Error while dialing: ${why}"`,
+    );
   });
 });

@@ -249,10 +249,25 @@ const kinds: Record<number, new (message: string, options: ErrorOptions) => Erro
   [status.UNIMPLEMENTED]: UnimplementedError,
 };
 
+const dialFailures: Record<string, string> = {
+  ENOENT: 'no such file or directory',
+  ECONNREFUSED: 'connection refused',
+  EACCES: 'permission denied',
+};
+
+/** When nobody listens on a Unix socket, our side says so; in Go's words, for they end in events. */
+function dialWords(details: string): string | undefined {
+  const [, code = '', path] =
+    /^No connection established\. Last error: Error: connect (E[A-Z]+) (\/.*?)\. /.exec(details) ?? [];
+  if (path === undefined) return undefined;
+  const why = `dial unix ${path}: connect: ${dialFailures[code] ?? code}`;
+  return `connection error: desc = "transport: Error while dialing: ${why}"`;
+}
+
 function translate(method: string, err: ServiceError): Error {
   // when the time is up, nobody has answered: these are words of our own side, in Go's form
   const isOurs = err.code === status.DEADLINE_EXCEEDED && err.details.startsWith('Deadline exceeded after');
-  const details = isOurs ? 'context deadline exceeded' : err.details || err.message;
+  const details = isOurs ? 'context deadline exceeded' : (dialWords(err.details) ?? (err.details || err.message));
   const cause = new RpcError(goNames[err.code] ?? 'Unknown', details);
   const message = `${method} failed`;
   const Kind = kinds[err.code] ?? Error;

@@ -6,7 +6,8 @@ const provisionedBy = 'pv.kubernetes.io/provisioned-by';
 /** Makes volumes for claims that wait for this driver, and deletes those that are released. */
 export async function runProvisioner(context: RoleContext): Promise<never> {
   const { api, config } = context;
-  await api.follow([`${core}/persistentvolumeclaims`, `${core}/persistentvolumes`], async () => {
+  const paths = [`${core}/persistentvolumeclaims`, `${core}/persistentvolumes`, `${storage}/volumeattachments`];
+  await api.follow(paths, async () => {
     for (const claim of await api.list(`${core}/persistentvolumeclaims`)) {
       const annotations = claim.metadata.annotations ?? {};
       const provisioner =
@@ -83,7 +84,10 @@ async function provision({ api, config, controller, log }: RoleContext, claim: K
   });
 }
 
+/** What is attached somewhere waits. */
 async function remove({ api, controller, log }: RoleContext, volume: KubeObject): Promise<void> {
+  const attachments = await api.list(`${storage}/volumeattachments`);
+  if (attachments.some(({ spec }) => attachedVolume(spec) === volume.metadata.name)) return;
   const request = { volume_id: volumeSpec(volume).csi?.volumeHandle ?? '' };
   log.write({ method: 'DeleteVolume', request });
   await controller.DeleteVolume(request);
@@ -93,3 +97,6 @@ async function remove({ api, controller, log }: RoleContext, volume: KubeObject)
       if (err.code !== 404) throw err;
     });
 }
+
+const attachedVolume = (spec: KubeObject['spec']): string | undefined =>
+  (spec?.['source'] as { persistentVolumeName?: string } | undefined)?.persistentVolumeName; // the server has checked it

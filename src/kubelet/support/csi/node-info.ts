@@ -14,6 +14,7 @@ import type { CsiApi, CsiNeed } from './csi-need.ts';
 
 const firstDelaysMs = [30, 240, 1920];
 const laterDelayMs = 15_360;
+const nodeDelayMs = (attempt: number): number => (attempt < 100 ? 50 : 1000);
 const updateTries = 4;
 const updateDelayMs = 10;
 const updateDelayFactor = 5;
@@ -48,10 +49,11 @@ export class NodeInfo {
       } catch (err) {
         if (signal.aborted) return;
         const fields = { node: nodeName, reason: describeError(err) };
-        // the Node's registration is under way at the same time
+        // the Node's registration is under way at the same time: the node is not to be ready much later than that
+        const delayMs = isNotFound(err) ? nodeDelayMs(attempt) : (firstDelaysMs[attempt] ?? laterDelayMs);
         if (isNotFound(err) || attempt < firstDelaysMs.length) log.debug(fields, 'no CSINode yet, will retry');
         else log.warn(fields, 'cannot make the CSINode, will retry');
-        await clock.sleep(firstDelaysMs[attempt] ?? laterDelayMs, signal);
+        await clock.sleep(delayMs, signal);
       }
     }
   }
