@@ -133,7 +133,7 @@ describe('PodCertificates', () => {
       metadata: {
         namespace: 'ns',
         generateName: 'req-',
-        ownerReferences: [{ apiVersion: 'core/v1', kind: 'Pod', name: 'web', uid }],
+        ownerReferences: [{ apiVersion: 'v1', kind: 'Pod', name: 'web', uid }],
       },
       spec: {
         signerName: 'example.com/s',

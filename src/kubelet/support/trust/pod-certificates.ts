@@ -157,7 +157,7 @@ export class PodCertificates {
           name: '',
           namespace: pod.metadata.namespace ?? 'default',
           generateName: 'req-',
-          ownerReferences: [{ apiVersion: 'core/v1', kind: 'Pod', name: pod.metadata.name, uid: uidOf(pod) }],
+          ownerReferences: [{ apiVersion: 'v1', kind: 'Pod', name: pod.metadata.name, uid: uidOf(pod) }],
         },
         spec: {
           signerName,
