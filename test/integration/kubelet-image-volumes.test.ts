@@ -1,5 +1,6 @@
 /** Volumes that are images: pulled by their own policy before the containers that mount them, mounted by the runtime. */
 import { afterEach, expect, it } from 'vitest';
+import { secrets } from '../../src/client/resource-types.ts';
 import type { ContainerConfig } from '../../src/adapters/cri/cri.ts';
 import type { ContainerStateWaiting, PodSpec } from '../../src/objects/generated/core-v1.ts';
 import { normalizeImageName } from '../fakes/fake-images.ts';
@@ -42,10 +43,24 @@ it('the image is pulled for the pod and mounted by the runtime; one that nobody 
   });
   t.cri.images.publish('pic:1');
   const id = t.cri.images.add('doc:1').id;
+  const auths = { 'https://index.docker.io/v1/': { username: 'me', password: 'pw' } };
+  await t.api.create(secrets, {
+    metadata: { name: 'pull', namespace: 'default' },
+    type: 'kubernetes.io/dockerconfigjson',
+    data: { '.dockerconfigjson': Buffer.from(JSON.stringify({ auths })).toString('base64') },
+  });
   await t.start();
   const volumeMounts = [mount('pic', { subPath: 'part/of/it' }), mount('doc'), mount('doc', { mountPath: '/again' })];
-  t.api.addPod(apiPod('pictured', withImages({ containers: [webContainer({ volumeMounts })] })), nodeName);
+  t.api.addPod(
+    apiPod(
+      'pictured',
+      withImages({ containers: [webContainer({ volumeMounts })], imagePullSecrets: [{ name: 'pull' }] }),
+    ),
+    nodeName,
+  );
   const pod = await t.untilReady('pictured');
+  const pulls = t.cri.callsOf('PullImage').map(({ request }) => request);
+  expect(pulls).toMatchObject([{ image: { image: 'pic:1' }, auth: { username: 'me', password: 'pw' } }]);
   const common = { host_path: '', readonly: true };
   const picture = t.cri.images.find('pic:1')?.id;
   expect(mountsOf('web')).toEqual([

@@ -487,6 +487,24 @@ describe.runIf(isRoot)('keeping content fresh (needs root)', () => {
     await removeAll(volumes);
   });
 
+  it('a set that does not fit leaves the old one as it is, and nothing of itself', async () => {
+    const volumes = newVolumes({ nodeAllocatable: () => ({ memory: '1Mi' }) });
+    await volumes.mount(podWith([{ name: 'sec', secret: { secretName: 's' } }]), signal);
+    const before = (await readdir(inVolume('secret', 'sec'))).toSorted();
+    await running(volumes, async () => {
+      secrets.set('ns/s', {
+        metadata: { name: 's' },
+        data: { pw: Buffer.alloc(2 * 1024 ** 2, 'x').toString('base64') },
+      });
+      volumes.markObject('Secret', 'ns', 's');
+      await expect.poll(() => events.length).toBe(1);
+    });
+    expect(events[0]).toMatch(/^Warning FailedMount MountVolume.SetUp failed for volume "sec" : ENOSPC: /);
+    expect(await readFile(inVolume('secret', 'sec', 'pw'), 'utf8')).toBe('geheim');
+    expect((await readdir(inVolume('secret', 'sec'))).toSorted()).toEqual(before);
+    await removeAll(volumes);
+  });
+
   it('renews a token after four fifths of its life, keeps the old one while the API is away', async () => {
     const volumes = newVolumes();
     const sources = [{ serviceAccountToken: { path: 'token', expirationSeconds: 600 } }];
