@@ -299,6 +299,7 @@ export async function runKubelet(
     isComplete: () => store.isComplete,
     activePods: () => store.list().filter((pod) => workers.isActive(uidOf(pod))),
     onInUse: () => nodeReporter.markChanged(),
+    onOperation: (ended) => counts.volumeOperation(ended),
   });
   const podCgroups = new PodCgroups({
     cgroups: driver.groups,

@@ -33,6 +33,19 @@ describe('Counts', () => {
       ],
     },
     {
+      name: 'operations on volumes',
+      act: (counts) => {
+        const mount = { plugin: 'kubernetes.io/csi:a', operation: 'volume_mount' };
+        counts.volumeOperation({ ...mount, durationMs: 250, hasFailed: false });
+        counts.volumeOperation({ ...mount, durationMs: 500, hasFailed: true });
+      },
+      want: [
+        'storage_operation_duration_seconds_sum{volume_plugin="kubernetes.io/csi:a",operation_name="volume_mount",status="success",migrated="false"} 0.25',
+        'storage_operation_duration_seconds_count{volume_plugin="kubernetes.io/csi:a",operation_name="volume_mount",status="success",migrated="false"} 1',
+        'storage_operation_duration_seconds_sum{volume_plugin="kubernetes.io/csi:a",operation_name="volume_mount",status="fail-unknown",migrated="false"} 0.5',
+      ],
+    },
+    {
       name: 'sandboxes',
       act: (counts) => {
         counts.sandboxMade('kata', 1500, false);

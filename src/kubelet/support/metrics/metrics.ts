@@ -36,8 +36,23 @@ export interface ResizeWish {
   operation: 'add' | 'remove' | 'increase' | 'decrease';
 }
 
+export interface EndedVolumeOperation {
+  plugin: string;
+  /** Upstream's name of it. */
+  operation: string;
+  durationMs: number;
+  hasFailed: boolean;
+}
+
 export class Counts {
   readonly registry = new Registry();
+  readonly #volumeSeconds = new Histogram({
+    name: 'storage_operation_duration_seconds',
+    help: '[ALPHA] Time of operations on volumes',
+    buckets: [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 25, 50, 120, 300, 600],
+    labelNames: ['volume_plugin', 'operation_name', 'status', 'migrated'],
+    registers: [this.registry],
+  });
   readonly #calls = this.#counter('runtime_operations_total', 'Calls of the container runtime by operation', [
     'operation_type',
   ]);
@@ -234,6 +249,12 @@ export class Counts {
 
   imagePulled(wholeMs: number, sizeBytes: number): void {
     this.#pullSeconds.observe({ image_size_in_bytes: imageSizeRange(sizeBytes) }, wholeMs / 1000);
+  }
+
+  volumeOperation({ plugin, operation, durationMs, hasFailed }: EndedVolumeOperation): void {
+    const status = hasFailed ? 'fail-unknown' : 'success';
+    const labels = { volume_plugin: plugin, operation_name: operation, status, migrated: 'false' };
+    this.#volumeSeconds.observe(labels, durationMs / 1000);
   }
 
   imageRemoved(reason: 'age' | 'space'): void {

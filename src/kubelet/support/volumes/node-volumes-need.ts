@@ -5,6 +5,7 @@ import type { Node, PersistentVolumeClaim, Pod } from '../../../objects/generate
 import type { ObjectMeta } from '../../../objects/generated/meta-v1.ts';
 import type { PodPhases } from '../../pod-model.ts';
 import type { CsiVolumes } from '../../volume-model.ts';
+import type { VolumeOperation } from './operation-labels.ts';
 import type { PersistentMounts } from './persistent-kinds.ts';
 import type { ClaimSources } from './resolve-volume.ts';
 
@@ -36,6 +37,8 @@ export interface NodeVolumesNeed extends ClaimSources {
   activePods(): readonly Pod[];
   /** The names of volumes that are in use have changed: the node's status is to tell. */
   onInUse(): void;
+  /** An operation on a volume has ended. */
+  onOperation(ended: VolumeOperation): void;
   clock: Clock;
   log: Logger;
 }

@@ -120,6 +120,7 @@ function newVolumes(overrides: Partial<NodeVolumesNeed> = {}): NodeVolumes {
     isComplete: () => isComplete,
     activePods: () => active,
     onInUse: () => {},
+    onOperation: () => {},
     clock,
     log: silentLogger,
     ...overrides,

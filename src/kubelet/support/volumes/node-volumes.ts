@@ -19,6 +19,7 @@ import { NfsVolumes } from './nfs-volumes.ts';
 import { mountVolume } from './mount-steps.ts';
 import { type NodeVolume, isUnused, volumesInUse } from './node-volume-state.ts';
 import type { NodeVolumesNeed } from './node-volumes-need.ts';
+import { operationLabel, pluginOfKey } from './operation-labels.ts';
 import { otherReferences } from './other-references.ts';
 import type { NodeDevice, PersistentHands } from './persistent-kinds.ts';
 import { type PersistentKind, type PodVolume, VolumeStepError, mismatchOf } from './persistent-model.ts';
@@ -68,7 +69,9 @@ export class NodeVolumes {
   constructor(need: NodeVolumesNeed) {
     this.#need = need;
     this.#paths = new VolumePaths(need.rootDir);
-    this.#operations = new VolumeOperations(need.clock);
+    this.#operations = new VolumeOperations(need.clock, (key, operation, durationMs, hasFailed) =>
+      need.onOperation({ plugin: pluginOfKey(key), operation: operationLabel(operation), durationMs, hasFailed }),
+    );
     this.#expander = new VolumeExpander(need);
     this.#attaching = new AttachWaits(need, this.#operations, this.#lifetime.signal);
     this.#hands = {

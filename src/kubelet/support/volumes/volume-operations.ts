@@ -17,14 +17,19 @@ interface Failure {
   atMs: number;
 }
 
+/** Told of each operation when it has ended, however it did. */
+export type OnOperation = (key: string, operation: string, durationMs: number, hasFailed: boolean) => void;
+
 export class VolumeOperations {
   readonly #clock: Clock;
+  readonly #onEnd: OnOperation;
   readonly #running = new Map<string, { operation: string; result: Promise<unknown> }>();
   readonly #failures = new Map<string, Failure>();
   readonly #waiting = new Map<string, Set<() => void>>();
 
-  constructor(clock: Clock) {
+  constructor(clock: Clock, onEnd: OnOperation = () => {}) {
     this.#clock = clock;
+    this.#onEnd = onEnd;
   }
 
   /** How long the operation still has to wait, in ms; 0 when it may start. */
@@ -68,18 +73,22 @@ export class VolumeOperations {
   }
 
   #start<T>(key: string, operation: string, work: () => Promise<T>): Promise<T> {
+    const beganMs = this.#clock.monotonicMs();
+    let hasFailed = false;
     const result = (async () => {
       try {
         const value = await work();
         this.#failures.delete(key);
         return value;
       } catch (err) {
+        hasFailed = true;
         const before = this.#failures.get(key);
         const delayMs = before?.operation === operation ? Math.min(2 * before.delayMs, maxDelayMs) : initialDelayMs;
         this.#failures.set(key, { operation, delayMs, atMs: this.#clock.monotonicMs() });
         throw err;
       } finally {
         this.#running.delete(key);
+        this.#onEnd(key, operation, this.#clock.monotonicMs() - beganMs, hasFailed);
       }
     })();
     this.#running.set(key, { operation, result });

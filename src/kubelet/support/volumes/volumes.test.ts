@@ -105,6 +105,7 @@ function newVolumes(overrides: Partial<VolumesNeed> = {}): Volumes {
     isComplete: () => true,
     activePods: () => [],
     onInUse: () => {},
+    onOperation: () => {},
     ...overrides,
   });
 }

@@ -23,6 +23,7 @@ import { mountFailure } from './mount-failure.ts';
 import { nestedMountPoints } from './nested-mounts.ts';
 import type { NodeVolumesNeed } from './node-volumes-need.ts';
 import { NodeVolumes, volumeWaitMs } from './node-volumes.ts';
+import { operationLabel } from './operation-labels.ts';
 import { PodDirectories } from './pod-directories.ts';
 import { type IssuedToken, ServiceAccountTokens, type TokenWish } from './service-account-tokens.ts';
 import { isPersistent } from './resolve-volume.ts';
@@ -230,13 +231,23 @@ export class Volumes {
 
   /** A volume that is a directory of its pod's. It is waited for to its end: what comes after must not meet it. */
   async #setUpOwn(pod: Pod, volume: Volume, known: MountedPod, signal: AbortSignal): Promise<MountedVolume> {
+    const { clock, onOperation } = this.#need;
     const attempt = async (): Promise<MountedVolume> => {
+      const beganMs = clock.monotonicMs();
+      let hasFailed = true;
       try {
         const setUp = (): Promise<MountedVolume> => this.#setUp(pod, volume, known, signal);
-        return await this.#need.phases.span(pod, `volume ${volume.name}`, setUp, { quietBelowMs: slowVolumeMs });
+        const options = { quietBelowMs: slowVolumeMs };
+        const mounted = await this.#need.phases.span(pod, `volume ${volume.name}`, setUp, options);
+        hasFailed = false;
+        return mounted;
       } catch (err) {
         if (!signal.aborted) this.#reportFailure(pod, volume.name, err);
         throw err;
+      } finally {
+        const plugin = `kubernetes.io/${volumeKind(volume) ?? 'unknown'}`;
+        const durationMs = clock.monotonicMs() - beganMs;
+        onOperation({ plugin, operation: operationLabel('mount'), durationMs, hasFailed });
       }
     };
     return await this.#operations.run(`${uidOf(pod)}/${volume.name}`, 'mount', attempt, signal, { isLeft: false });
