@@ -115,11 +115,12 @@ export class Mounts {
     return this.#commands.mount(wanted, signal);
   }
 
-  /** Shows `source` at `target` with options, in a child process that may be abandoned. */
+  /** Shows `source` at `target` with options, in a child process that may be abandoned; a bind that is there gets them. */
   async bindWithOptions(bind: Omit<FileSystemMount, 'type'>, signal: AbortSignal): Promise<void> {
-    const onto = mountOf(await this.listMounts(), bind.source);
-    const kept = (onto?.options ?? []).filter((option) => keptOptions.has(option));
-    await this.#commands.bind(bind, kept, signal);
+    const entries = await this.listMounts();
+    const kept = (mountOf(entries, bind.source)?.options ?? []).filter((option) => keptOptions.has(option));
+    const isThere = entries.some(({ target }) => target === bind.target);
+    await this.#commands.bind(bind, { kept, isThere }, signal);
   }
 
   /** Mounts a block device, formatted first when nothing at all is on it. */

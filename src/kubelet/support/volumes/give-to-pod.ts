@@ -1,4 +1,5 @@
 /** Gives the files of a volume to the group of its pod, as far as the pod's policy wants it, and says when it takes long. */
+import { realpath } from 'node:fs/promises';
 import type { Clock } from '../../../base/clock.ts';
 import { withDeadline } from '../../../base/deadline.ts';
 import type { Logger } from '../../../base/logger.ts';
@@ -56,9 +57,10 @@ export async function giveToPod(
     event(pod, 'Warning', 'VolumePermissionChangeInProgress', message);
   });
   try {
+    const real = await realpath(directory); // a PersistentVolume may name a link
     const change = { gid: fsGroup, ...groupBits(false) };
     const { failures, firstFailure } = await withDeadline(`giving ${directory} away`, walkMs, clock, signal, (s) =>
-      mounts.changeGroup(directory, change, s),
+      mounts.changeGroup(real, change, s),
     );
     if (failures > 0)
       log.warn({ err: firstFailure, failures, directory, fsGroup }, 'some files could not be given to the fsGroup');

@@ -93,19 +93,24 @@ export class LocalVolumes implements PersistentHands {
       throw new Error('only directory and block device are supported');
     const { mounts, clock, paths, event, log } = this.#need;
     const target = paths.persistent(uid, 'local-volume', volume.specName);
-    if (!(await mounts.isMountPoint(target, signal))) {
+    const options = mountOptions(volume);
+    const mounted = (await mounts.listMounts()).findLast((entry) => entry.target === target);
+    if (mounted !== undefined && hasOptions(mounted.options, options)) return target;
+    const source = type === constants.S_IFBLK ? join(this.#globalMounts, volume.specName) : path;
+    if (mounted === undefined) {
+      // Before it is bound: what is bound may be in use, also after a restart, and is never given away again.
+      if (!options.includes('ro'))
+        await giveToPod({ volume, pod, directory: source, otherPods }, { mounts, event, clock, log }, signal);
       await mkdir(target, { recursive: true, mode: 0o750 });
-      const source = type === constants.S_IFBLK ? join(this.#globalMounts, volume.specName) : path;
-      const options = mountOptions(volume);
-      await withDeadline(`binding ${path}`, mountMs, clock, signal, (s) =>
-        mounts.bindWithOptions({ source, target, options }, s),
-      ).catch(async (err: unknown) => {
-        await this.#takeOff(target, signal).catch(() => {}); // the first failure tells more
-        await removeEmpty(target).catch(() => {});
-        throw err;
-      });
     }
-    await giveToPod({ volume, pod, directory: target, otherPods }, { mounts, event, clock, log }, signal);
+    await withDeadline(`binding ${path}`, mountMs, clock, signal, (s) =>
+      mounts.bindWithOptions({ source, target, options }, s),
+    ).catch(async (err: unknown) => {
+      if (mounted !== undefined) throw err;
+      await this.#takeOff(target, signal).catch(() => {}); // the first failure tells more
+      await removeEmpty(target).catch(() => {});
+      throw err;
+    });
     return target;
   }
 
@@ -161,6 +166,13 @@ export class LocalVolumes implements PersistentHands {
     return mode;
   }
 }
+
+/** Options of a mount point that say what may not be done there; others are the file system's. */
+const restrictions = new Set(['ro', 'nodev', 'noexec', 'nosuid']);
+
+/** Whether a bind has the options that it was to get: a kubelet may have died in between. */
+const hasOptions = (has: readonly string[], wanted: readonly string[]): boolean =>
+  wanted.every((option) => !restrictions.has(option) || has.includes(option));
 
 function pathOf({ pv }: PodVolume): string {
   const path = pv?.spec?.local?.path ?? '';

@@ -112,7 +112,8 @@ export class NodeVolumes {
     const { clock, syncFrequencyMs } = this.#need;
     while (!signal.aborted) {
       this.tidy();
-      await clock.sleep(Math.min(syncFrequencyMs, tidyPeriodMs), signal);
+      const isIdle = this.#volumes.size === 0;
+      await clock.sleep(isIdle ? syncFrequencyMs : Math.min(syncFrequencyMs, tidyPeriodMs), signal);
     }
     this.#lifetime.abort(signal.reason);
     await Promise.allSettled(this.#releases.values());
