@@ -22,6 +22,8 @@ interface CsiContext {
   api: KubeletApi | undefined;
   mounts: Mounts;
   events: PodEvents;
+  /** A driver has come. */
+  onDriver(name: string): void;
   /** Whether the node is ready may have changed. */
   onProblems(): void;
   clock: Clock;
@@ -29,7 +31,7 @@ interface CsiContext {
 }
 
 export function makeCsi(context: CsiContext): { csi: NodeCsi; plugins: Plugins } {
-  const { rootDir, nodeName, client, api, mounts, events, onProblems, clock, room } = context;
+  const { rootDir, nodeName, client, api, mounts, events, onDriver, onProblems, clock, room } = context;
   const tokens = new ServiceAccountTokens({
     requestToken: async (wish, signal) => {
       if (api === undefined) throw new NotFoundError('Cannot request a token: this kubelet has no API server');
@@ -47,6 +49,7 @@ export function makeCsi(context: CsiContext): { csi: NodeCsi; plugins: Plugins }
     forgetTokens: (podUid) => tokens.forget(podUid),
     hasLabels: existsSync('/sys/fs/selinux/enforce'),
     event: events.pod,
+    onDriver,
     onProblems,
     clock,
     log: room('csi'),

@@ -249,6 +249,7 @@ export async function runKubelet(
     api: known,
     mounts,
     events,
+    onDriver: (name) => volumes.node.driverCame(name), // loop: what waits for a driver is tried at once
     onProblems: () => nodeReporter.markChanged(),
     clock,
     room,

@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type {
+  Node,
   PersistentVolume,
   PersistentVolumeClaim,
   Pod,
@@ -29,7 +30,15 @@ import {
 } from './support/pods.ts';
 
 const driverName = 'dir.csi.example';
+const topologyKey = `${driverName}/place`;
 const group = 3000;
+
+interface Summary {
+  pods: Array<{
+    podRef: { name: string };
+    volume?: Array<{ name: string; capacityBytes: number; pvcRef?: { name: string; namespace: string } }>;
+  }>;
+}
 
 describeAsRoot('volumes of a CSI driver', () => {
   const lab = useLab();
@@ -99,7 +108,12 @@ describeAsRoot('volumes of a CSI driver', () => {
     const inNode = ['lab', 'exec', '--name', lab.name, '--node', lab.nodeName(0), '--'];
     driver = await CsiDriverProcess.start(
       join(lab.directory, 'csi'),
-      { ...settings, name: driverName, roles: ['provisioner', 'attacher', 'resizer'] },
+      {
+        ...settings,
+        name: driverName,
+        roles: ['provisioner', 'attacher', 'resizer'],
+        topology: { [topologyKey]: 'here' },
+      },
       {
         command: [process.execPath, mainFile, ...inNode, process.execPath],
         env: { ...process.env, GANTRY_LAB_ROOT: lab.stateRoot },
@@ -129,10 +143,23 @@ describeAsRoot('volumes of a CSI driver', () => {
     await applyObjects(lab, podWith('second', claimed('kept'), security));
     await awaitReady(lab, 'second');
     expect(await inPod(lab, 'second', 'cat /data/witness')).toBe('precious\n');
+    const { metadata } = await lab.kubectlJson<Node>('get', 'node', lab.nodeName(0));
+    expect(metadata.labels?.[topologyKey]).toBe('here');
+    const [volume] = (await lab.kubectlJson<List<PersistentVolume>>('get', 'pv')).items;
+    expect(JSON.stringify(volume?.spec?.nodeAffinity)).toContain(topologyKey);
 
     await eventually('the new size of the claim', patienceMs, async () => {
       const { status } = await lab.kubectlJson<PersistentVolumeClaim>('get', 'pvc', 'kept');
       return status?.capacity?.['storage'] === '16Mi' ? true : undefined;
+    });
+
+    const path = `/api/v1/nodes/${lab.nodeName(0)}/proxy/stats/summary`;
+    await eventually('the figures of the driver', patienceMs, async () => {
+      const { pods } = JSON.parse(await lab.kubectl('get', '--raw', path)) as Summary; // the kubelet's
+      const found = pods.find(({ podRef }) => podRef.name === 'second')?.volume?.find(({ name }) => name === 'data');
+      if (found?.capacityBytes !== 16 * 2 ** 20) throw new Error(`no such figures: ${JSON.stringify(found)}`);
+      expect(found.pvcRef).toEqual({ name: 'kept', namespace: 'default' });
+      return true;
     });
 
     await lab.kubectl('delete', 'pod/second', 'pvc/kept');

@@ -23,6 +23,8 @@ interface DriverPlace {
 
 type Settings = Partial<DriverConfig> & { registry: string };
 
+/** A program that starts on a machine that does ten things at once. */
+const startTimeoutMs = 60_000;
 const program = join(import.meta.dirname, '..', 'e2e', 'csi-driver', 'main.ts');
 
 export class CsiDriverProcess {
@@ -75,10 +77,11 @@ export class CsiDriverProcess {
     const [file, ...args] = command;
     const child = spawn(file, [...args, program, configFile], { env, stdio: ['pipe', 'inherit', 'inherit'] });
     this.#process = child;
-    await awaitUntil('the CSI driver to serve', async () => {
+    const isServing = async (): Promise<boolean> => {
       if (child.exitCode !== null) throw new HopelessError(`the CSI driver has ended with ${child.exitCode}`);
       return (await this.calls()).filter(({ method }) => method === 'ready').length > before;
-    });
+    };
+    await awaitUntil('the CSI driver to serve', isServing, { timeoutMs: startTimeoutMs });
   }
 
   /** Waits until it has ended by itself. */

@@ -115,6 +115,7 @@ function startRooms(): void {
     forgetTokens: (uid) => void notes.push(`forgot tokens of ${uid}`),
     hasLabels: false,
     event: (_, type, reason, message) => void notes.push(`${type} ${reason} ${message}`),
+    onDriver: () => {},
     onProblems: () => {},
     clock: systemClock,
     log: silentLogger,

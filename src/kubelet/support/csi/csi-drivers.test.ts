@@ -19,11 +19,12 @@ let api: FakeApi;
 let clock: FakeClock;
 let maxVolumes: number;
 let asked: string[];
+let came: string[];
 let periodSeconds: number | undefined;
 let drivers: CsiDrivers;
 
 beforeEach(async () => {
-  [api, clock, maxVolumes, asked, periodSeconds] = [new FakeApi(), new FakeClock(), 3, [], undefined];
+  [api, clock, maxVolumes, asked, came, periodSeconds] = [new FakeApi(), new FakeClock(), 3, [], [], undefined];
   await api.create(nodes, { metadata: { name: 'n' }, spec: {} });
   const csiApi: Pick<CsiApi, 'cachedDriver' | 'readNode' | 'objects'> = {
     cachedDriver: (name) => ({ metadata: { name }, spec: { nodeAllocatableUpdatePeriodSeconds: periodSeconds } }),
@@ -31,7 +32,8 @@ beforeEach(async () => {
     objects: api,
   };
   const log = silentLogger;
-  const need = { nodeName: 'n', onProblems: () => {}, clock, log, api: csiApi as CsiApi }; // all that they ask
+  const onDriver = (name: string): void => void came.push(name);
+  const need = { nodeName: 'n', onDriver, onProblems: () => {}, clock, log, api: csiApi as CsiApi }; // all that they ask
   const csi: Pick<CsiNeed['csi'], 'nodeInfo'> = {
     nodeInfo: async (socket) => {
       asked.push(socket);
@@ -54,6 +56,7 @@ describe('CsiDrivers', () => {
     await drivers.register(found('/new', '1.1.0'), signal);
     await drivers.deregister(found('/old', '1.0.0'), signal);
     expect(drivers.socketOf('d.example', '')).toBe('/new');
+    expect(came).toEqual(['d.example', 'd.example']);
     expect(told()).toEqual([['id of /new', 3]]);
     await drivers.deregister(found('/new', '1.1.0'), signal);
     expect(told()).toEqual([]);

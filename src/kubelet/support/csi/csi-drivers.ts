@@ -30,12 +30,12 @@ interface FoundDriver {
 const lookPeriodMs = 10_000;
 
 export class CsiDrivers {
-  readonly #need: Pick<CsiNeed, 'csi' | 'api' | 'clock' | 'log'>;
+  readonly #need: Pick<CsiNeed, 'csi' | 'api' | 'onDriver' | 'clock' | 'log'>;
   readonly #nodeInfo: NodeInfo | undefined;
   readonly #drivers = new Map<string, Driver>();
   #onFirst: () => void = () => {};
 
-  constructor(nodeInfo: NodeInfo | undefined, need: Pick<CsiNeed, 'csi' | 'api' | 'clock' | 'log'>) {
+  constructor(nodeInfo: NodeInfo | undefined, need: Pick<CsiNeed, 'csi' | 'api' | 'onDriver' | 'clock' | 'log'>) {
     this.#nodeInfo = nodeInfo;
     this.#need = need;
   }
@@ -66,6 +66,7 @@ export class CsiDrivers {
       throw new Error(wordsOf(err), { cause: err });
     }
     this.#onFirst();
+    this.#need.onDriver(name);
   }
 
   async deregister({ name, endpoint }: FoundDriver, signal: AbortSignal): Promise<void> {

@@ -51,6 +51,8 @@ export interface CsiNeed {
   /** The kernel labels files, so volumes can be mounted with a label. */
   hasLabels: boolean;
   event(pod: Pod, type: 'Normal' | 'Warning', reason: string, message: string): void;
+  /** A driver has come, or has come back. */
+  onDriver(name: string): void;
   /** The node has become ready, or is no longer, as far as this room is concerned. */
   onProblems(): void;
   clock: Clock;

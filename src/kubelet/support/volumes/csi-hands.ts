@@ -115,6 +115,12 @@ function idsOf(uniqueName: string): { driver: string; handle: string } | undefin
   return handle === undefined ? undefined : { driver, handle };
 }
 
+/** Whether a volume may be of a driver: the names of those that pods describe themselves do not say. */
+export function mayBeOf(driver: string, uniqueName: string): boolean {
+  if (!uniqueName.startsWith(`${plugin}/`)) return false;
+  return (idsOf(uniqueName)?.driver ?? driver) === driver;
+}
+
 /** @param uid of the pod: an inline volume's handle is made of it */
 export function csiVolume({ pv, volume, specName, isReadOnly, isBlock }: PodVolume, uid: string): CsiVolume {
   const common = { specName, isReadOnly, isBlock };

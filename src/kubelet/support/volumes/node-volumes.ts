@@ -12,7 +12,7 @@ import { describeError } from '../../../base/errors.ts';
 import type { Pod, Volume } from '../../../objects/generated/core-v1.ts';
 import { uidOf } from '../../pod-model.ts';
 import { AttachWaits } from './attach-waits.ts';
-import { CsiHands, csiVolume } from './csi-hands.ts';
+import { CsiHands, csiVolume, mayBeOf } from './csi-hands.ts';
 import { HostPathVolumes } from './host-path-volumes.ts';
 import { LocalVolumes } from './local-volumes.ts';
 import { NfsVolumes } from './nfs-volumes.ts';
@@ -122,6 +122,11 @@ export class NodeVolumes {
   /** The node's object has changed: somebody may have attached what pods wait for. */
   nodeChanged(): void {
     this.#attaching.nodeChanged();
+  }
+
+  /** A driver has come: what has failed without it need not wait any longer. */
+  driverCame(driver: string): void {
+    this.#operations.hurryAll((key) => mayBeOf(driver, key));
   }
 
   /** Names of volumes that must stay attached; undefined until that is known. */

@@ -38,7 +38,9 @@ describe('back-off of one operation', () => {
   it('ends when what was missing has come', async () => {
     await expect(operations.run('k', 'mount', failing, never)).rejects.toThrow('no');
     const again = operations.run('k', 'mount', () => Promise.resolve('yes'), never);
-    operations.hurry('k');
+    operations.hurryAll((key) => key === 'other');
+    expect(operations.waitMs('k', 'mount')).toBe(500);
+    operations.hurryAll((key) => key === 'k');
     expect(await again).toBe('yes');
   });
 });

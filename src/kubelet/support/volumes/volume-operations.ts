@@ -102,6 +102,11 @@ export class VolumeOperations {
     for (const wake of this.#waiting.get(key) ?? []) wake();
   }
 
+  /** As `hurry`, for all keys that fit. */
+  hurryAll(fits: (key: string) => boolean): void {
+    for (const key of new Set([...this.#failures.keys(), ...this.#waiting.keys()])) if (fits(key)) this.hurry(key);
+  }
+
   /** Drops what is remembered of all keys that begin so; what runs goes on. */
   forget(start: string): void {
     for (const key of this.#failures.keys()) if (key.startsWith(start)) this.#failures.delete(key);
