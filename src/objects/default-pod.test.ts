@@ -144,6 +144,20 @@ describe('defaultPod', () => {
       want: [{ name: 'h', hostPath: { path: '/x', type: '' } }],
     },
     {
+      name: 'when an image that is mounted is pulled',
+      got: () =>
+        defaultPod(
+          pod({
+            volumes: [
+              { name: 'a', image: { reference: 'x' } },
+              { name: 'b', image: { reference: 'x:1' } },
+              { name: 'c', image: { reference: 'x:1', pullPolicy: 'Never' } },
+            ],
+          }),
+        ).spec.volumes?.map(({ image }) => image?.pullPolicy),
+      want: ['Always', 'IfNotPresent', 'Never'],
+    },
+    {
       name: 'init containers',
       got: () =>
         defaultPod(pod({ initContainers: [{ name: 'i', image: 'x' }] })).spec.initContainers?.[0]?.imagePullPolicy,
