@@ -188,7 +188,7 @@ suite('with a real etcd', () => {
         for await (const { object } of events) seen.push(String(object.metadata['name']));
       })();
       await server.call('POST', path, { body: { metadata: { name: 'before' } } });
-      await vi.waitFor(() => expect(seen).toEqual(['before']));
+      await vi.waitFor(() => expect(seen).toEqual(['before']), { timeout: 10_000 });
       await process.kill();
       expect(await server.call('POST', path, { body: { metadata: { name: 'meanwhile' } } })).toMatchObject({
         code: 503,
