@@ -4,7 +4,7 @@
  * Promises: one decision at a time, on a state that includes all earlier ones; each of the four writes of a binding can
  * be the last one before a crash. Needs: informers of claims, volumes, classes and pods.
  */
-import { describeError, isNotFound } from '../../base/errors.ts';
+import { isNotFound } from '../../base/errors.ts';
 import { runLoop } from '../../base/run-loop.ts';
 import { runTogether } from '../../base/run-together.ts';
 import type { WorkQueue } from '../../base/work-queue.ts';
@@ -33,13 +33,13 @@ import { NewestWrites } from '../newest-writes.ts';
 import { isPodTerminal } from '../pod-state.ts';
 import { boundClaimStatus, claimForVolume, freeClaimStatus, volumeInPhase } from './bind-writes.ts';
 import { type Note, decideClaim } from './decide-claim.ts';
-import { decideReclaim, decideVolume } from './decide-volume.ts';
+import { decideVolume } from './decide-volume.ts';
+import { type ReclaimNeeds, reclaimVolume } from './reclaim-volume.ts';
 
 export interface VolumeBinderOptions {
   /** How often what is not settled is looked at again. */
   periodMs: number;
-  /** Deletes a directory of this machine; undefined: none is ever deleted. */
-  removeDirectory: ((path: string, signal: AbortSignal) => Promise<void>) | undefined;
+  removeDirectory: ReclaimNeeds['removeDirectory'];
 }
 
 const claimPrefix = 'claim ';
@@ -254,11 +254,12 @@ export class VolumeBinder implements Controller {
   }
 
   /** The claim that the volume is kept for. A volume is not let go of before the server says that its claim is gone. */
-  async #claimOf({ spec }: PersistentVolume, signal: AbortSignal): Promise<PersistentVolumeClaim | undefined> {
+  async #claimOf({ spec, status }: PersistentVolume, signal: AbortSignal): Promise<PersistentVolumeClaim | undefined> {
     const { name, namespace, uid } = spec?.claimRef ?? {};
     if (name === undefined || (uid ?? '') === '') return undefined;
     const known = this.#claims.getByKey(namespacedKey(namespace, name));
     if (known?.metadata.uid === uid) return known;
+    if (known === undefined && (status?.phase === 'Released' || status?.phase === 'Failed')) return undefined;
     try {
       const claim = await this.#context.client.get(claimType, { namespace, name }, signal);
       return claim.metadata.uid === uid ? claim : undefined;
@@ -274,24 +275,11 @@ export class VolumeBinder implements Controller {
     const isKnown = phase === 'Released' || phase === 'Failed';
     const released = isKnown ? volume : await this.#writeVolumeStatus(volumeInPhase(volume, 'Released'), signal);
     const current = released ?? volume;
-    const step = decideReclaim(current);
-    if (step.kind === 'leave' || current.metadata.deletionTimestamp !== undefined) return;
-    let problem = step.kind === 'fail' ? step : undefined;
-    if (step.kind === 'remove-directory') {
-      try {
-        const { removeDirectory } = this.#options;
-        if (removeDirectory === undefined) throw new Error('this controller manager deletes no directories');
-        await removeDirectory(step.path, signal);
-        await client.delete(volumeType, current.metadata, { preconditions: { uid: current.metadata.uid } }, signal);
-        log.info({ volume: current.metadata.name, path: step.path }, 'deleted volume with its directory');
-        return;
-      } catch (err) {
-        if (signal.aborted || isNotFound(err)) return;
-        problem = { kind: 'fail', reason: 'VolumeFailedDelete', message: describeError(err) };
-      }
-    }
-    if (problem === undefined || phase === 'Failed') return;
-    const { reason, message } = problem;
+    const { removeDirectory } = this.#options;
+    const outcome = await reclaimVolume(current, { client, removeDirectory }, signal);
+    if (outcome.kind === 'gone') log.info({ volume: current.metadata.name }, 'deleted volume with its directory');
+    if (outcome.kind !== 'failed' || phase === 'Failed') return;
+    const { reason, message } = outcome;
     const failed = await this.#writeVolumeStatus(volumeInPhase(current, 'Failed', message), signal);
     if (failed !== undefined) this.#tell(volumeType, current, { type: 'Warning', reason, message });
   }
