@@ -24,9 +24,16 @@ export const packages = [
   { name: 'kubernetes-client', isThere: () => hasCommand('kubectl') },
 ];
 
-/** Installs what is missing. Without root it says what that is, and gives up only when it is `required`. */
-export async function ensureDebianPackages({ required }) {
-  const missing = packages.filter(({ isThere }) => !isThere()).map(({ name }) => name);
+/** What tests need beside it that boot machines of their own. */
+export const machinePackages = [
+  { name: 'e2fsprogs', isThere: () => hasCommand('mke2fs') },
+  { name: 'kmod', isThere: () => hasCommand('depmod') },
+  { name: 'qemu-system-x86', isThere: () => hasCommand('qemu-system-x86_64') },
+];
+
+/** Installs what is missing of `wanted`. Without root it says what that is, and gives up only when it is `required`. */
+export async function ensureDebianPackages({ required, wanted = packages }) {
+  const missing = wanted.filter(({ isThere }) => !isThere()).map(({ name }) => name);
   if (missing.length === 0) return;
   const command = `apt-get install --no-install-recommends ${missing.join(' ')}`;
   if (process.geteuid?.() !== 0 || !hasCommand('apt-get')) {

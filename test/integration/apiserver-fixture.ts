@@ -36,12 +36,21 @@ export interface TestServer {
   stop: () => Promise<void>;
 }
 
-export async function startTestServer(storage: Storage, enabledVersions: readonly string[] = []): Promise<TestServer> {
+export interface TestServerOptions {
+  enabledVersions?: readonly string[];
+  /** Addresses under which clients reach it beside the loopback one. */
+  otherIps?: readonly string[];
+}
+
+export async function startTestServer(
+  storage: Storage,
+  { enabledVersions = [], otherIps = [] }: TestServerOptions = {},
+): Promise<TestServer> {
   const directory = await mkdtemp(join(tmpdir(), 'gantry-apiserver-'));
   const pki = await createPki({
     dir: join(directory, 'pki'),
     apiServerNames: ['localhost'],
-    apiServerIps: ['127.0.0.1', '10.96.0.1'],
+    apiServerIps: ['127.0.0.1', '10.96.0.1', ...otherIps],
     nowMs: Date.now(),
   });
   const { files } = pki;

@@ -23,7 +23,7 @@ describe('certificates.k8s.io/v1beta1', () => {
   });
 
   it('keeps bundles of authorities and requests of pods when it is switched on', async () => {
-    server = await startTestServer(new MemoryStorage(), ['certificates.k8s.io/v1beta1']);
+    server = await startTestServer(new MemoryStorage(), { enabledVersions: ['certificates.k8s.io/v1beta1'] });
     expect(await versions()).toEqual(['v1', 'v1beta1']);
     const trustBundle = await readFile(server.pki.files.caCert, 'utf8');
     const create = (name: string, spec: object) =>
@@ -92,7 +92,9 @@ describe('certificates.k8s.io/v1beta1', () => {
   });
 
   it('is what --runtime-config names, and nothing else is', async () => {
-    server = await startTestServer(new MemoryStorage(), [...parseRuntimeConfig('certificates.k8s.io/v1beta1=true')]);
+    server = await startTestServer(new MemoryStorage(), {
+      enabledVersions: [...parseRuntimeConfig('certificates.k8s.io/v1beta1=true')],
+    });
     expect(await versions()).toEqual(['v1', 'v1beta1']);
     expect([...parseRuntimeConfig('certificates.k8s.io/v1beta1,certificates.k8s.io/v1beta1=false')]).toEqual([]);
     expect(() => parseRuntimeConfig('api/all=true')).toThrow('"api/all=true" is not one of');
