@@ -45,7 +45,9 @@ export class GroupTable {
   }
 
   without(name: keyof GroupValues): object {
-    return Object.fromEntries([...this.all].map(([path, { [name]: _, ...others }]) => [path, others]));
+    const others = (values: GroupValues): object =>
+      Object.fromEntries(Object.entries(values).filter(([key]) => key !== name));
+    return Object.fromEntries([...this.all].map(([path, values]) => [path, others(values)]));
   }
 
   /** @throws {Error} when there is no such group */
