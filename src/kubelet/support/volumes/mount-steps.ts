@@ -65,6 +65,8 @@ export async function mountVolume(
       }
     });
   }
+  // What is staged goes by itself; what is published now would be a volume of a pod that is down.
+  if (!entry.wanted.has(uid)) throw new Error(`pod "${uid}" has ended before its volume was there`);
   const before = entry.pods.get(uid);
   const mount = before ?? {
     state: 'none' as const,

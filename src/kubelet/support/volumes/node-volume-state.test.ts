@@ -97,6 +97,8 @@ describe('what the node says of volumes', () => {
       volume({ uniqueName: 'never-attached', isAttachable: undefined }),
     ];
     expect(volumesInUse(all, node)).toEqual(['b', 'z']);
+    expect(volumesInUse(all, undefined)).toBeUndefined(); // nothing that was found may be left out
+    expect(volumesInUse(all.slice(0, 2), undefined)).toEqual(['z']);
   });
 });
 

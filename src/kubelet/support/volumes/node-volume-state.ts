@@ -58,8 +58,15 @@ export function affinityProblem({ pv }: Pick<PodVolume, 'pv'>, node: Node | unde
   return matchesNodeSelector(required, node) ? undefined : 'no matching NodeSelectorTerms';
 }
 
-/** Names of the volumes that must not be detached from the node, sorted. */
-export function volumesInUse(volumes: Iterable<NodeVolume>, node: Node | undefined): string[] {
+/**
+ * Names of the volumes that must not be detached from the node, sorted; undefined while nobody can tell: to leave one out
+ * lets it be detached under its mount.
+ */
+export function volumesInUse(
+  volumes: ReadonlyArray<Pick<NodeVolume, 'uniqueName' | 'isAttachable'>>,
+  node: Node | undefined,
+): string[] | undefined {
+  if (node === undefined && volumes.some(({ isAttachable }) => isAttachable === undefined)) return undefined;
   const told = new Set([
     ...(node?.status?.volumesInUse ?? []),
     ...(node?.status?.volumesAttached ?? []).map(({ name }) => name),

@@ -319,8 +319,43 @@ describe('what fails', () => {
   });
 });
 
+it('a pod that ends while its volume is staged gets none: what is staged goes again', async () => {
+  const volumes = newVolumes();
+  const staging = Promise.withResolvers<void>();
+  csi.hang = staging.promise;
+  const leaves = new AbortController();
+  const mounting = textOf(volumes.mount(podOf('a'), await resolved(volumes, podOf('a')), leaves.signal));
+  await settled();
+  leaves.abort(new Error('deleted'));
+  await mounting;
+  volumes.leave('a');
+  expect(await volumes.placesOf('a')).toEqual([]); // so its end is told now
+  staging.resolve();
+  await settled();
+  volumes.tidy();
+  await settled();
+  expect(csi.calls).toEqual(['stage h', 'unstage h']);
+  expect(events).toEqual([]);
+});
+
 describe('attaching', () => {
   const name = `kubernetes.io/csi/${driver}^h`;
+  it('is not forgotten of a volume that is tidied away while its driver is asked about it', async () => {
+    const asked = Promise.withResolvers<boolean>();
+    csi.needsAttach = () => asked.promise;
+    const volumes = newVolumes();
+    const mounting = mount(volumes, 'a');
+    await settled();
+    volumes.tidy();
+    await settled();
+    asked.resolve(true);
+    await settled();
+    expect([volumes.unattached('a'), csi.calls]).toEqual([['data'], []]);
+    node = { ...node, status: { volumesInUse: [name], volumesAttached: [{ name, devicePath: '' }] } };
+    volumes.nodeChanged();
+    await mounting;
+  });
+
   it('the node says first that it will use the volume, then waits until it is there', async () => {
     let told = 0;
     csi.isAttachRequired = true;

@@ -131,7 +131,7 @@ export class NodeVolumes {
 
   /** Names of volumes that must stay attached; undefined until that is known. */
   inUse(): string[] | undefined {
-    return this.#need.isComplete() ? volumesInUse(this.#volumes.values(), this.#need.ownNode()) : undefined;
+    return this.#need.isComplete() ? volumesInUse([...this.#volumes.values()], this.#need.ownNode()) : undefined;
   }
 
   /** Names of the pod's volumes that it waits for somebody to attach. */
@@ -146,13 +146,14 @@ export class NodeVolumes {
   async resolve(pod: Pod, volumes: readonly Volume[], signal: AbortSignal): Promise<Map<string, PodVolume | Error>> {
     const uid = uidOf(pod);
     const found = new Map<string, PodVolume | Error>();
+    const toAttach = new Map<PodVolume, boolean>();
     await Promise.all(
       volumes.map(async (volume) => {
         try {
           const one = await resolveVolume(pod, volume, this.#need, signal);
           if (!isObjectName(one.specName)) throw new TypeError(`Cannot use "${one.specName}" as a volume's name`);
           if (this.#hands[one.kind] === undefined) throw new Error(`volumes of kind ${one.kind} are not served here`);
-          this.#entry(one, one.kind).isAttachable = await this.#needsAttach(one, uid, signal);
+          toAttach.set(one, await this.#needsAttach(one, uid, signal));
           found.set(volume.name, one);
         } catch (err) {
           found.set(volume.name, err instanceof Error ? err : new Error(String(err)));
@@ -160,8 +161,11 @@ export class NodeVolumes {
       }),
     );
     signal.throwIfAborted();
-    for (const one of found.values()) {
-      if (!(one instanceof Error)) this.#entry(one, one.kind).wanted.add(uid);
+    // in one breath: what nobody wants may be taken away between two
+    for (const [one, isAttachable] of toAttach) {
+      const entry = this.#entry(one, one.kind);
+      entry.isAttachable = isAttachable;
+      entry.wanted.add(uid);
     }
     this.#looked.add(uid);
     this.#tellInUse();

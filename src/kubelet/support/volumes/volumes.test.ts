@@ -526,6 +526,26 @@ describe.runIf(isRoot)('keeping content fresh (needs root)', () => {
     await removeAll(volumes);
   });
 
+  it('makes nothing anew of a pod whose unmount fails', async () => {
+    class Stuck extends Mounts {
+      override removeSubPathBinds(): Promise<void> {
+        return Promise.reject(new Error('EBUSY'));
+      }
+    }
+    const volumes = newVolumes({ mounts: new Stuck() });
+    await volumes.mount(podWith([{ name: 'cfg', configMap: { name: 'cm' } }]), signal);
+    await mkdir(join(root, 'pods', uid, 'volume-subpaths', 'other'), { recursive: true });
+    await running(volumes, async () => {
+      await expect(volumes.unmount(uid, signal)).rejects.toThrow('error cleaning subPath mounts for volume "other"');
+      expect(existsSync(inVolume('configmap', 'cfg'))).toBe(false);
+      await clock.advance(60_000);
+      volumes.markObject('ConfigMap', 'ns', 'cm');
+      volumes.markPod(uid);
+    });
+    expect(existsSync(inVolume('configmap', 'cfg'))).toBe(false);
+    await removeAll(newVolumes());
+  });
+
   it('mends at the next period what somebody broke on disk, and leaves an equal set alone', async () => {
     const volumes = newVolumes();
     await volumes.mount(podWith([{ name: 'cfg', configMap: { name: 'cm' } }]), signal);

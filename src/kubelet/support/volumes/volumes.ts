@@ -325,7 +325,10 @@ export class Volumes {
     const known = this.#mounted.get(uid);
     if (pod === undefined || known === undefined) return;
     const isVerifying = this.#toVerify.delete(uid);
+    // its end may come at any moment: what is made after that would come back from the dead
+    const isEnded = (): boolean => this.#mounted.get(uid) !== known;
     for (const volume of usedVolumes(pod)) {
+      if (isEnded()) return;
       const kind = volumeKind(volume);
       if (kind === undefined || !isProjectedKind(kind) || !known.digests.has(volume.name)) continue;
       const digests = isVerifying ? new Map<string, string>() : known.digests;
@@ -341,7 +344,7 @@ export class Volumes {
         );
       }
     }
-    if (isVerifying) await this.node.refresh(pod, usedVolumes(pod).filter(isPersistent), signal);
+    if (isVerifying && !isEnded()) await this.node.refresh(pod, usedVolumes(pod).filter(isPersistent), signal);
   }
 
   /**
@@ -349,12 +352,16 @@ export class Volumes {
    * @throws {Error} naming the first volume that stays; the others are taken down nevertheless
    */
   async unmount(uid: string, signal: AbortSignal): Promise<void> {
-    this.node.leave(uid);
+    const forget = (): void => {
+      this.node.leave(uid);
+      this.#mounted.delete(uid); // first, and for good: what is being taken down is not refreshed, whether it goes or not
+      this.#toVerify.delete(uid);
+    };
+    forget();
     await this.#inTurn(uid, async () => {
+      forget(); // a turn in between may have mounted
       await this.#directories.takeDown(uid, signal);
       this.#operations.forget(`${uid}/`);
-      this.#mounted.delete(uid);
-      this.#toVerify.delete(uid);
       this.#tokens.forget(uid);
     });
   }
