@@ -4,9 +4,10 @@
  */
 import { mkdir, open, readlink, realpath, symlink, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { errnoOf } from '../../../base/errors.ts';
-import { namesIn, removeEmpty } from './volume-setup.ts';
+import { describeError, errnoOf } from '../../../base/errors.ts';
 import type { PersistentMounts } from './persistent-kinds.ts';
+import { VolumeError } from './persistent-model.ts';
+import { namesIn, removeEmpty } from './volume-setup.ts';
 
 export interface BlockMap {
   /** Of all pods: `<map directory>/<pod uid>` is a bind of the device. */
@@ -16,8 +17,21 @@ export interface BlockMap {
   link: string;
 }
 
-/** Repeating it is the same as doing it once. */
+/** Repeating it is the same as doing it once. @throws {VolumeError} uncertain: a part of it may be there, and is undone */
 export async function mapBlock(
+  map: BlockMap,
+  device: string,
+  mounts: PersistentMounts,
+  signal: AbortSignal,
+): Promise<void> {
+  try {
+    await bindAndLink(map, device, mounts, signal);
+  } catch (cause) {
+    throw new VolumeError(describeError(cause), 'uncertain', { cause });
+  }
+}
+
+async function bindAndLink(
   { mapDirectory, podUid, link }: BlockMap,
   device: string,
   mounts: PersistentMounts,

@@ -1,5 +1,5 @@
-import { constants } from 'node:fs';
-import { mkdir, mkdtemp, realpath, rm } from 'node:fs/promises';
+import { constants, existsSync } from 'node:fs';
+import { mkdir, mkdtemp, realpath, rm, unlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -8,7 +8,7 @@ import { silentLogger } from '../../../base/logger.ts';
 import type { PersistentVolumeSpec, Pod, PodSecurityContext } from '../../../objects/generated/core-v1.ts';
 import { isGiven } from './give-to-pod.ts';
 import { LocalVolumes } from './local-volumes.ts';
-import type { PodVolume } from './persistent-model.ts';
+import { type PodVolume, outcomeOf } from './persistent-model.ts';
 import { VolumePaths } from './volume-paths.ts';
 
 const signal = new AbortController().signal;
@@ -43,7 +43,7 @@ function newLocal(): LocalVolumes {
     rootDir: root,
     paths: new VolumePaths(root),
     mounts: {
-      bind: () => Promise.resolve(),
+      bind: (_, to) => Promise.resolve(void mounted.set(to, [])),
       bindWithOptions: ({ source, target, options }) => {
         calls.push(short(`bind ${source} ${options.join()}`));
         if (bindFailure !== undefined) return Promise.reject(bindFailure);
@@ -163,6 +163,34 @@ it('a device is mounted once, bound for each pod, and both are undone', async ()
   await local.unstage(volume, signal);
   expect(calls.slice(2)).toEqual([`unmount ${short(target())}`, `unmount ${global}`]);
   expect(await local.findStaged(signal)).toEqual([]);
+});
+
+describe('a device as it is', () => {
+  const map = (): string => join(root, 'plugins/kubernetes.io~local-volume/volumeDevices/pv');
+  const place = { uid: 'u', isBlock: true, specName: 'pv' };
+  beforeEach(() => {
+    mode = constants.S_IFBLK;
+  });
+
+  it('is found by its bind alone: somebody died before its link was there, or after it was gone', async () => {
+    await publish(volumeOf({}, { isBlock: true }));
+    await unlink(join(root, 'pods/u/volumeDevices/kubernetes.io~local-volume/pv'));
+    const local = newLocal();
+    expect(await local.findPublished([])).toEqual([{ ...place, uniqueName: 'kubernetes.io/local-volume/pv' }]);
+    expect(await local.findPublished([place])).toHaveLength(1);
+    await expect(local.unstage(volumeOf({}, { isBlock: true }), signal)).rejects.toThrow('still referenced');
+    await local.unpublish(place, signal);
+    await local.unstage(volumeOf({}, { isBlock: true }), signal);
+    expect([mounted.size, existsSync(map())]).toEqual([0, false]);
+  });
+
+  it('that is bound and cannot be linked may be there', async () => {
+    await mkdir(join(root, 'pods/u'), { recursive: true });
+    await writeFile(join(root, 'pods/u/volumeDevices'), 'in the way');
+    const failure: unknown = await publish(volumeOf({}, { isBlock: true })).catch((err: unknown) => err);
+    expect(outcomeOf(failure)).toBe('uncertain');
+    expect(mounted.has(join(map(), 'u'))).toBe(true);
+  });
 });
 
 it.each<[string, number | undefined, PersistentVolumeSpec, string]>([

@@ -10,11 +10,11 @@ import { withDeadline } from '../../../base/deadline.ts';
 import type { Logger } from '../../../base/logger.ts';
 import type { Pod } from '../../../objects/generated/core-v1.ts';
 import { uidOf } from '../../pod-model.ts';
-import { type BlockMap, mapBlock, removeBlockMap, unmapBlock } from './block-maps.ts';
+import { type BlockMap, mapBlock, podsOfMap, removeBlockMap, unmapBlock } from './block-maps.ts';
 import { giveToPod } from './give-to-pod.ts';
 import type { NodeDevice, PersistentHands, PersistentMounts, PodPlace } from './persistent-kinds.ts';
 import { type PodVolume, mountOptions } from './persistent-model.ts';
-import type { VolumePaths } from './volume-paths.ts';
+import { type VolumePaths, isObjectName, isPodUid } from './volume-paths.ts';
 import { namesIn, removeEmpty } from './volume-setup.ts';
 
 interface LocalVolumesNeed {
@@ -142,8 +142,16 @@ export class LocalVolumes implements PersistentHands {
     return join(this.#globalMaps, specName);
   }
 
-  findPublished(places: readonly PodPlace[]): Promise<Array<PodPlace & { uniqueName: string }>> {
-    return Promise.resolve(places.map((place) => ({ ...place, uniqueName: `${plugin}/${place.specName}` })));
+  async findPublished(places: readonly PodPlace[]): Promise<Array<PodPlace & { uniqueName: string }>> {
+    const found = [...places];
+    for (const specName of (await namesIn(this.#globalMaps)).filter(isObjectName)) {
+      // a bind without a link: somebody died between the two
+      for (const uid of (await podsOfMap(this.mapPath(specName))).filter(isPodUid)) {
+        const isKnown = places.some((one) => one.isBlock && one.uid === uid && one.specName === specName);
+        if (!isKnown) found.push({ uid, specName, isBlock: true });
+      }
+    }
+    return found.map((place) => ({ ...place, uniqueName: `${plugin}/${place.specName}` }));
   }
 
   #mapOf({ uid, specName }: PodPlace): BlockMap {

@@ -433,9 +433,11 @@ describe('after a restart', () => {
     await volumes.reconstruct(never);
     await mkdir(join(root, 'pods/a/volumes/kubernetes.io~csi/pv'), { recursive: true });
     expect(await volumes.placesOf('a')).toEqual([place('a')]);
+    expect(volumes.uids()).toEqual(['a']);
     await unmount(volumes, 'a');
     await settled();
     expect(csi.calls).toEqual(['unpublish h a', 'unstage h']);
+    expect(volumes.uids()).toEqual([]);
   });
 });
 

@@ -31,7 +31,7 @@ import { type FoundPlace, findPlaces } from './find-places.ts';
 import { spaceOf } from './volume-space.ts';
 import { usedVolumes } from './volume-kinds.ts';
 import { VolumeLanes } from './volume-lanes.ts';
-import { VolumePaths, isObjectName } from './volume-paths.ts';
+import { VolumePaths, isObjectName, isPodUid } from './volume-paths.ts';
 
 /** How long a pod's turn waits for its volumes, and its end for them to be down. */
 export const volumeWaitMs = 123_000;
@@ -247,6 +247,11 @@ export class NodeVolumes {
         log.warn({ volume: entry.uniqueName, uid, reason: describeError(err) }, 'cannot bring a volume up to date');
       }
     }
+  }
+
+  /** Uids of pods that have a volume, or may have. */
+  uids(): string[] {
+    return [...this.#volumes.values()].flatMap(({ pods }) => [...pods.keys()]).filter(isPodUid);
   }
 
   /** What the pod has of the node's volumes, by memory and by disk. */

@@ -366,9 +366,9 @@ export class Volumes {
     });
   }
 
-  /** Uids that have a directory below the root. */
-  orphans(): Promise<string[]> {
-    return this.#directories.uids();
+  /** Uids that have a directory below the root, or something of a volume elsewhere. */
+  async orphans(): Promise<string[]> {
+    return [...new Set([...(await this.#directories.uids()), ...this.node.uids()])];
   }
 
   /** Makes the directories that every pod has. */
