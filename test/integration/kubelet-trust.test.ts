@@ -42,7 +42,7 @@ async function clientOf(user: { name: string; groups?: readonly string[] }): Pro
 beforeEach(async () => {
   const gates = ['ClusterTrustBundle', 'ClusterTrustBundleProjection', 'PodCertificateRequest'];
   t = await openFixture({ config: { featureGates: Object.fromEntries(gates.map((name) => [name, true])) } });
-  server = await startTestServer(new MemoryStorage(), ['certificates.k8s.io/v1beta1']);
+  server = await startTestServer(new MemoryStorage(), { enabledVersions: ['certificates.k8s.io/v1beta1'] });
   admin = await clientOf(users.admin);
   node = await clientOf(users.kubelet(nodeName));
   await admin.create(serviceAccounts, { metadata: { name: 'default', namespace: 'default' } }, signal);
