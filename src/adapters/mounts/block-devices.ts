@@ -57,6 +57,7 @@ export async function formatAndMount(
   if (content.kind === 'nothing') {
     if (isReadOnly)
       throw new Error(`cannot mount unformatted disk ${device} as we are manipulating it in read-only mode`);
+    await assertEmpty(device, signal);
     await runCommand(`mkfs.${wantedType}`, formatArguments(wantedType, device), { env: englishOnly, signal });
   } else if (!isReadOnly) {
     await check(device, signal);
@@ -78,6 +79,16 @@ async function contentOf(device: string, signal: AbortSignal): Promise<DiskConte
     if (err instanceof CommandError && err.exitCode === 2) return { kind: 'nothing' };
     throw err;
   }
+}
+
+/** `blkid` finds nothing on a device that cannot be read either: before it is formatted, it must be readable and empty. */
+async function assertEmpty(device: string, signal: AbortSignal): Promise<void> {
+  const args = [`if=${device}`, 'of=/dev/null', 'bs=64K', 'count=16'];
+  await runCommand('dd', args, { env: englishOnly, signal }).catch((cause: unknown) => {
+    throw new Error(`cannot format disk ${device}: it cannot be read, and may hold data`, { cause });
+  });
+  const { kind } = await contentOf(device, signal);
+  if (kind !== 'nothing') throw new Error(`cannot format disk ${device}: it holds data by now`);
 }
 
 /** Repairs what can be repaired without asking. Only what it could not repair keeps the device from being mounted. */

@@ -1,4 +1,4 @@
-import { chmod, mkdir, mkdtemp, readFile, realpath, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readFile, readdir, realpath, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -88,6 +88,24 @@ describe('a mount command', () => {
   });
 
   it.each([
+    ['that cannot be read', 'exit 2', 'cannot format disk DISK: it cannot be read, and may hold data'],
+    [
+      'that could not be read before',
+      'test -e LOG && echo TYPE=xfs && exit; touch LOG; exit 2',
+      'it holds data by now',
+    ],
+  ])('formats no device %s', async (_, blkid, want) => {
+    const disk = join(dir, 'disk');
+    if (blkid.includes('xfs')) await writeFile(disk, 'data');
+    await stub('blkid', blkid.replaceAll('LOG', join(dir, 'looked')));
+    await stub('mkfs.ext4', `echo formatted > ${dir}/formatted`);
+    await stub('mount', 'exit 0');
+    const text = await textOf(mounts.formatAndMount({ device: disk, target: '/t', fsType: '', options: [] }, signal));
+    expect(text).toContain(want.replace('DISK', disk));
+    expect(await readdir(dir)).not.toContain('formatted');
+  });
+
+  it.each([
     ['umount: /t: not mounted.', 'done'],
     ['umount: /t: no mount point specified.', 'done'],
     [
@@ -121,6 +139,10 @@ describe.runIf(isRoot)('binds with options (need root)', () => {
     expect(await optionsOf(target)).toEqual(expect.arrayContaining(['ro', 'nodev', 'nosuid']));
     expect((await mounts.listMounts()).filter((entry) => entry.target === target)).toHaveLength(1);
     await mounts.unmountFileSystem(target, {}, signal); // and then nothing is an end, too
+    await symlink(join(source, 'sub'), join(dir, 'link'));
+    await mounts.bindWithOptions({ source: join(dir, 'link'), target, options: ['ro'] }, signal);
+    expect(await optionsOf(target)).toEqual(expect.arrayContaining(['ro', 'nodev', 'nosuid']));
+    await mounts.unmountFileSystem(target, {}, signal);
     await mounts.unmountFileSystem(target, {}, signal);
     expect(await optionsOf(target)).toEqual([]);
     expect(await optionsOf(source)).toContain('nodev');

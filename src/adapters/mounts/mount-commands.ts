@@ -28,20 +28,20 @@ export class MountCommands {
 
   /**
    * A bind that carries options takes two calls: the kernel looks at them only when the bind is there.
-   * @param kept options of the file system that the bind must not lose
+   * @param kept options that the bind has and must not lose, asked when it is there
    * @param isThere the bind is there, and its options may not be: somebody died between the two
    */
   async bind(
     { source, target, options }: Omit<FileSystemMount, 'type'>,
-    { kept, isThere }: { kept: readonly string[]; isThere: boolean },
+    { kept, isThere }: { kept: () => Promise<readonly string[]>; isThere: boolean },
     signal: AbortSignal,
   ): Promise<void> {
     const early = options.includes('_netdev') ? ['_netdev'] : [];
     await this.#once(`mount ${target}`, async () => {
       const bind = { type: '', source, target, options: ['bind', ...early] };
       if (!isThere) await this.#run('mount', mountArguments(bind), signal);
-      const late = [...options, ...stillKept(options, kept)];
-      if (late.length === 0) return;
+      if (options.length === 0) return;
+      const late = [...options, ...stillKept(options, await kept())];
       const remount = { type: '', source, target, options: ['bind', 'remount', ...late] };
       await this.#run('mount', mountArguments(remount), signal);
     });

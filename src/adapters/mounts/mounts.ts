@@ -117,10 +117,12 @@ export class Mounts {
 
   /** Shows `source` at `target` with options, in a child process that may be abandoned; a bind that is there gets them. */
   async bindWithOptions(bind: Omit<FileSystemMount, 'type'>, signal: AbortSignal): Promise<void> {
-    const entries = await this.listMounts();
-    const kept = (mountOf(entries, bind.source)?.options ?? []).filter((option) => keptOptions.has(option));
-    const isThere = entries.some(({ target }) => target === bind.target);
-    await this.#commands.bind(bind, { kept, isThere }, signal);
+    const find = async (): Promise<MountEntry | undefined> =>
+      (await this.listMounts()).findLast(({ target }) => target === bind.target);
+    // The bind itself has them from what it shows, wherever the links in the source's path lead.
+    const kept = async (): Promise<string[]> =>
+      ((await find())?.options ?? []).filter((option) => keptOptions.has(option));
+    await this.#commands.bind(bind, { kept, isThere: (await find()) !== undefined }, signal);
   }
 
   /** Mounts a block device, formatted first when nothing at all is on it. */
