@@ -299,9 +299,8 @@ export class PodSync implements PodTurns {
   async #mountVolumes(pod: Pod, interrupt: AbortSignal): Promise<Step<ReadonlyMap<string, MountedVolume>>> {
     const { volumes, events, phases } = this.#need;
     const directories = await this.#orFailure(volumes.ensurePodDirs(uidOf(pod)), interrupt, (text) => {
-      const message = `error making pod data directories: ${text}`;
-      events.pod(pod, 'Warning', 'Failed', message);
-      return message;
+      events.pod(pod, 'Warning', 'Failed', text);
+      return text;
     });
     if ('failure' in directories) return directories;
     this.#lackVolumes.delete(uidOf(pod));

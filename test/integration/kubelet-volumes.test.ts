@@ -2,7 +2,7 @@
  * Volumes that outlive pods, and a kubelet that is killed at every step of mounting and unmounting them: its successor
  * finds what there is, brings it to its end, and never touches what lies in a volume.
  */
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { askWhy } from '../../src/commands/why.ts';
@@ -291,4 +291,18 @@ describe('a mount that never comes back', () => {
     held.release();
     await untilGone(world, ['stuck', 'goes'], uids);
   });
+});
+
+it('a pod whose directory cannot be made says so once, in upstream’s words', async ({ onTestFinished }) => {
+  const { t, start } = await open(onTestFinished);
+  const uid = 'in-the-way';
+  mkdirSync(join(t.directory, 'root/pods'), { recursive: true });
+  writeFileSync(join(t.directory, 'root/pods', uid), '');
+  await start();
+  const pod = apiPod('web');
+  t.api.addPod({ ...pod, metadata: { ...pod.metadata, uid } }, nodeName);
+  const told = await t.until('what is told of it', () =>
+    t.api.eventsOf('web').find((one) => one.startsWith('Failed:')),
+  );
+  expect(told).toMatch(/^Failed: error making pod data directories: E[A-Z]+: /);
 });

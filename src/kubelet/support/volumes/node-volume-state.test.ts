@@ -76,7 +76,7 @@ it.each([
 
 describe('what the node says of volumes', () => {
   const node: Node = {
-    metadata: { name: 'n' },
+    metadata: { name: 'n', uid: 'n' },
     spec: {},
     status: { volumesInUse: ['a', 'b'], volumesAttached: [{ name: 'b', devicePath: '' }] },
   };
@@ -98,6 +98,7 @@ describe('what the node says of volumes', () => {
     ];
     expect(volumesInUse(all, node)).toEqual(['b', 'z']);
     expect(volumesInUse(all, undefined)).toBeUndefined(); // nothing that was found may be left out
+    expect(volumesInUse(all, { metadata: { name: 'n' }, spec: {} })).toBeUndefined(); // our own words, before any answer
     expect(volumesInUse(all.slice(0, 2), undefined)).toEqual(['z']);
   });
 });

@@ -66,7 +66,9 @@ export function volumesInUse(
   volumes: ReadonlyArray<Pick<NodeVolume, 'uniqueName' | 'isAttachable'>>,
   node: Node | undefined,
 ): string[] | undefined {
-  if (node === undefined && volumes.some(({ isAttachable }) => isAttachable === undefined)) return undefined;
+  // a node without a uid is one that no API server has told of: it cannot say what was attached
+  const isTold = node?.metadata.uid !== undefined;
+  if (!isTold && volumes.some(({ isAttachable }) => isAttachable === undefined)) return undefined;
   const told = new Set([
     ...(node?.status?.volumesInUse ?? []),
     ...(node?.status?.volumesAttached ?? []).map(({ name }) => name),

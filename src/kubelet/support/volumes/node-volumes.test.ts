@@ -79,7 +79,7 @@ class FakeCsi implements CsiVolumes {
 let root = '';
 let clock = new FakeClock();
 let csi = new FakeCsi();
-let node: Node = { metadata: { name: 'n' }, spec: {} };
+let node: Node = { metadata: { name: 'n', uid: 'n' }, spec: {} };
 let events: string[] = [];
 let claimPatches: unknown[] = [];
 let active: Pod[] = [];
@@ -91,7 +91,7 @@ beforeEach(async () => {
   root = await realpath(await mkdtemp(join(tmpdir(), 'gantry-node-volumes-')));
   clock = new FakeClock();
   csi = new FakeCsi();
-  node = { metadata: { name: 'n' }, spec: {} };
+  node = { metadata: { name: 'n', uid: 'n' }, spec: {} };
   events = [];
   claimPatches = [];
   active = [];

@@ -150,12 +150,12 @@ export async function tearDown(place: PlaceOfVolume, { paths, mounts }: Hands, s
   await mounts.removeTree(directory, signal);
 }
 
-/** Names in a directory; none when it is not there. */
+/** Names in a directory; none when it is not there, or is something that nobody of us has put there. */
 export async function namesIn(directory: string): Promise<string[]> {
   try {
     return await readdir(directory);
   } catch (err) {
-    if (errnoOf(err) === 'ENOENT') return [];
+    if (errnoOf(err) === 'ENOENT' || errnoOf(err) === 'ENOTDIR') return [];
     throw err;
   }
 }

@@ -637,6 +637,18 @@ describe('a path that never answers', () => {
 });
 
 describe('pods and their directories', () => {
+  it('files of somebody else among them stop nobody, and stay', async () => {
+    await mkdir(join(root, 'pods', uid, 'volumes'), { recursive: true });
+    const stray = [join(root, 'pods', 'stray'), join(root, 'pods', uid, 'volumes', 'kubernetes.io~csi')];
+    for (const path of stray) await writeFile(path, 'mine');
+    const volumes = newVolumes();
+    await volumes.node.reconstruct(signal);
+    await volumes.unmount(uid, signal);
+    await expect(volumes.unmount('stray', signal)).rejects.toThrow();
+    for (const one of ['stray', uid]) await expect(volumes.removePodDir(one, signal)).rejects.toThrow();
+    for (const path of stray) expect(await readFile(path, 'utf8')).toBe('mine');
+  });
+
   it('refuses uids and names that are no names', async () => {
     const volumes = newVolumes();
     await expect(volumes.unmount('../../etc', signal)).rejects.toThrow(TypeError);
