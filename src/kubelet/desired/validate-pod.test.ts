@@ -79,6 +79,11 @@ describe('validatePod', () => {
       want: ['spec.terminationGracePeriodSeconds: Invalid value: -1: must be greater than or equal to 0'],
     },
     {
+      name: 'a volume of two types',
+      pod: spec({ volumes: [{ name: 'v', emptyDir: {}, hostPath: { path: '/data' }, secret: null }] }),
+      want: ['spec.volumes[0].hostPath: Forbidden: may not specify more than 1 volume type'],
+    },
+    {
       name: 'volumes of one name',
       pod: spec({ volumes: [{ name: 'v' }, { name: 'v' }] }),
       want: ['spec.volumes[1].name: Duplicate value: "v"'],

@@ -131,7 +131,12 @@ function validateVolumes(volumes: unknown, containers: readonly Container[]): st
     return ['spec.volumes: expected a list of objects'];
   const known = new Set<string>();
   const problems: string[] = [];
-  for (const [i, { name }] of (volumes ?? []).entries()) {
+  for (const [i, { name, ...sources }] of (volumes ?? []).entries()) {
+    const [, ...others] = Object.keys(sources).filter(
+      (source) => sources[source] !== undefined && sources[source] !== null,
+    );
+    for (const other of others)
+      problems.push(`spec.volumes[${i}].${other}: Forbidden: may not specify more than 1 volume type`);
     if (typeof name !== 'string' || name.length > 63 || !label.test(name))
       problems.push(`spec.volumes[${i}].name: Invalid value: "${String(name)}": must be a lowercase RFC 1123 label`);
     else if (known.has(name)) problems.push(`spec.volumes[${i}].name: Duplicate value: "${name}"`);

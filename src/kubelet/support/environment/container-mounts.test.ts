@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, readFile, readdir, realpath, rename, rm, stat, symlink,
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { Mounts } from '../../../adapters/mounts/mounts.ts';
+import { type MountEntry, Mounts } from '../../../adapters/mounts/mounts.ts';
 import { FakeClock } from '../../../base/clock.ts';
 import { silentLogger } from '../../../base/logger.ts';
 import type { Container, VolumeMount } from '../../../objects/generated/core-v1.ts';
@@ -125,6 +125,31 @@ describe('makeContainerMounts', () => {
     expect(await labels(true)).toEqual([isOurs, true]);
     expect(await labels(false)).toEqual([false, false]);
   });
+
+  it.each<[string, boolean, string[] | undefined, boolean]>([
+    ['kubernetes.io/local-volume', false, undefined, true],
+    ['kubernetes.io/local-volume', true, undefined, false],
+    ['kubernetes.io/csi:d.example', false, ['rw', 'seclabel'], true],
+    ['kubernetes.io/csi:d.example', true, ['rw', 'seclabel'], false],
+    ['kubernetes.io/csi:d.example', false, ['rw', 'context=x'], false],
+    ['kubernetes.io/csi:d.example', false, undefined, false],
+    ['kubernetes.io/nfs', false, ['rw', 'seclabel'], false],
+    ['kubernetes.io/host-path', false, undefined, false],
+  ])(
+    'where SELinux is on, %s (read-only: %s, mounted %j) is relabelled: %s',
+    async (plugin, readOnly, options, want) => {
+      machine = new (class extends Mounts {
+        override async listMounts(): Promise<MountEntry[]> {
+          const [entry] = await super.listMounts();
+          if (entry === undefined || options === undefined) return [];
+          return [{ ...entry, target: volume, superOptions: options }];
+        }
+      })();
+      const volumes = new Map([['v', { hostPath: volume, readOnly, plugin }]]);
+      const { mounts: made } = await make([{ name: 'v', mountPath: '/v' }], noMessage, { volumes, hasSeLinux: true });
+      expect(made.map(({ selinux_relabel }) => selinux_relabel)).toEqual([want]);
+    },
+  );
 
   it('a fresh file for last words at each start', async () => {
     const [one, two] = [await make([]), await make([], { terminationMessagePath: '/own' })];

@@ -18,9 +18,17 @@ import { expandStrictly } from './expansion.ts';
 import { writeHostsFile } from './hosts-file.ts';
 
 export interface ContainerMountsNeed {
-  mounts: Pick<Mounts, 'makeSubPath' | 'bindSubPath' | 'modeOf'>;
+  mounts: Pick<Mounts, 'makeSubPath' | 'bindSubPath' | 'modeOf' | 'listMounts'>;
   clock: Clock;
   log: Logger;
+}
+
+interface VolumeOnHost {
+  hostPath: string;
+  readOnly: boolean;
+  specName?: string;
+  /** Upstream's name of its kind, of a volume that outlives pods; a driver's name follows. */
+  plugin?: string;
 }
 
 export interface ContainerMountsInput {
@@ -28,7 +36,7 @@ export interface ContainerMountsInput {
   /** `<root>/pods/<uid>`. */
   podDir: string;
   /** What the pod's volumes are on the host, by name. */
-  volumes: ReadonlyMap<string, { hostPath: string; readOnly: boolean; specName?: string }>;
+  volumes: ReadonlyMap<string, VolumeOnHost>;
   /** Those of the pod's volumes that are images, by name: the runtime mounts them by itself. */
   images: ReadonlyMap<string, { id: string; reference: string }>;
   /** The container's final environment, for `subPathExpr`. */
@@ -125,7 +133,7 @@ async function volumeMount(
     container_path: absolute(mount.mountPath),
     host_path: hostPath,
     readonly: mount.readOnly === true || volume.readOnly,
-    selinux_relabel: hasSeLinux && isMadeForPod(relative(podDir, volume.hostPath)),
+    selinux_relabel: hasSeLinux && (await takesLabel(volume, podDir, mounts)),
     propagation,
     recursive_read_only: recursiveReadOnly,
   };
@@ -134,6 +142,20 @@ async function volumeMount(
 /** Volumes of the node itself for this pod alone: nobody else's label is lost when they get the pod's. */
 const isMadeForPod = (path: string): boolean =>
   /^volumes\/kubernetes\.io~(?:empty-dir|configmap|secret|downward-api|projected)\//.test(path);
+
+/** Whether the files of a volume get the label of the pod: those of others must not lose theirs. */
+async function takesLabel(
+  { hostPath, readOnly, plugin = '' }: VolumeOnHost,
+  podDir: string,
+  mounts: Pick<Mounts, 'listMounts'>,
+): Promise<boolean> {
+  if (isMadeForPod(relative(podDir, hostPath))) return true;
+  if (readOnly) return false;
+  if (!plugin.startsWith('kubernetes.io/csi:')) return plugin === 'kubernetes.io/local-volume';
+  // a driver's file system may know no labels, or have been mounted with one for all
+  const entry = (await mounts.listMounts()).findLast(({ target }) => target === hostPath);
+  return entry?.superOptions.includes('seclabel') === true;
+}
 
 /** Nothing of an image lies on the host under a path that we know. */
 function imageMount(
