@@ -1,5 +1,6 @@
 /**
- * What the volumes of pods and the CSI drivers of the node tell each other. Types only; no state, no I/O.
+ * What the volumes of pods and the CSI drivers of the node tell each other, and what both say in the same words. No
+ * state, no I/O.
  */
 import type { CSIVolumeSource, PersistentVolume, Pod } from '../objects/generated/core-v1.ts';
 
@@ -87,4 +88,14 @@ export interface PublishedVolume {
   handle: string;
   isBlock: boolean;
   isInline: boolean;
+}
+
+/** When it is said that the files of a volume are still being given to a group, and then how often, ms. */
+export const ownershipTimes = { firstMs: 30_000, everyMs: 60_000 } as const;
+
+/** @param where below the directory of all pods. @param files so many are done; undefined when it is said first */
+export function ownershipWords(where: string, files: number | undefined): string {
+  const giving = `Setting volume ownership for ${where}`;
+  if (files !== undefined) return `${giving}, processed ${files} files.`;
+  return `${giving} is taking longer than expected, consider using OnRootMismatch - https://kubernetes.io/docs/tasks/configure-pod-container/security-context/#configure-volume-permission-and-ownership-change-policy-for-pods`;
 }

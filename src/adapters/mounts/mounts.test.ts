@@ -216,11 +216,13 @@ describe.runIf(isRoot)('giving a tree to a group (needs root)', () => {
     await writeFile(join(dir, 'outside'), '', { mode: 0o600 });
     await symlink(join(dir, 'outside'), join(dir, 'vol/link'));
     await chmod(join(dir, 'vol'), 0o777);
+    let files = 0;
     const result = await mounts.changeGroup(
       join(dir, 'vol'),
-      { gid: 4321, fileBits: 0o660, directoryBits: 0o2770 },
+      { gid: 4321, fileBits: 0o660, directoryBits: 0o2770, onEach: () => files++ },
       signal,
     );
+    expect(files).toBe(4);
     expect(result).toEqual({ failures: 0, firstFailure: undefined });
     const seen = async (path: string): Promise<string> => {
       const { mode, gid } = await lstat(join(dir, path));

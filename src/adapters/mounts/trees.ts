@@ -130,6 +130,8 @@ export interface GroupChange {
   /** Permission bits that files get in addition to what they have. */
   fileBits: number;
   directoryBits: number;
+  /** Told after each file and each directory. */
+  onEach?: () => void;
 }
 
 /**
@@ -167,9 +169,11 @@ async function changeBelow(
       if (child !== undefined) await changeBelow(child, change, note, signal);
     } else {
       await changeFile(directory, name, change, signal).catch(note);
+      change.onEach?.();
     }
   }
   await changeOne(directory.path, change.gid, change.directoryBits).catch(note);
+  change.onEach?.();
 }
 
 async function changeFile(

@@ -62,10 +62,12 @@ export class CsiHands implements PersistentHands {
       isBlock,
       isInline: volume.pv === undefined,
     });
-    const path = await this.#csi.publish(asked, pod, signal);
-    if (!isBlock) return path;
-    const map = this.#mapOf({ uid, specName, isBlock });
-    if (path !== map.link) await mapBlock(map, path, this.#need.mounts, signal);
+    return await this.#csi.publish(asked, pod, signal);
+  }
+
+  async map({ specName }: PodVolume, pod: Pod, device: string, signal: AbortSignal): Promise<string> {
+    const map = this.#mapOf({ uid: uidOf(pod), specName, isBlock: true });
+    if (device !== map.link) await mapBlock(map, device, this.#need.mounts, signal);
     return map.link;
   }
 

@@ -3,8 +3,10 @@ import { realpath } from 'node:fs/promises';
 import type { Clock } from '../../../base/clock.ts';
 import { withDeadline } from '../../../base/deadline.ts';
 import type { Logger } from '../../../base/logger.ts';
+import { tellMeanwhile } from '../../../base/tell-meanwhile.ts';
 import type { Pod } from '../../../objects/generated/core-v1.ts';
 import { uidOf } from '../../pod-model.ts';
+import { ownershipTimes, ownershipWords } from '../../volume-model.ts';
 import { groupBits } from './ownership.ts';
 import type { PersistentMounts } from './persistent-kinds.ts';
 import type { PodVolume } from './persistent-model.ts';
@@ -24,7 +26,7 @@ interface GiftNeed {
   log: Logger;
 }
 
-const firstWordMs = 30_000;
+const lookMs = 30_000;
 const walkMs = 24 * 3_600_000;
 
 /** Whether the root of a volume shows that all of it was given to the group: it is changed last. */
@@ -41,7 +43,7 @@ export async function giveToPod(
   const { fsGroup, fsGroupChangePolicy } = pod.spec.securityContext ?? {};
   if (fsGroup === undefined || volume.isReadOnly) return;
   const look = (): Promise<{ mode: number; gid: number }> =>
-    withDeadline(`looking at ${directory}`, firstWordMs, clock, signal, (s) => mounts.ownerOf(directory, s));
+    withDeadline(`looking at ${directory}`, lookMs, clock, signal, (s) => mounts.ownerOf(directory, s));
   if (otherPods.length > 0) {
     const { gid } = await look();
     if (gid !== fsGroup) {
@@ -51,14 +53,15 @@ export async function giveToPod(
     return;
   }
   if (fsGroupChangePolicy === 'OnRootMismatch' && isGiven(await look(), fsGroup, false)) return;
-  const cancel = clock.after(firstWordMs, () => {
-    const where = `${uidOf(pod)}/volumes/kubernetes.io~local-volume/${volume.specName}`;
-    const message = `Setting volume ownership for ${where} is taking longer than expected, consider using OnRootMismatch - https://kubernetes.io/docs/tasks/configure-pod-container/security-context/#configure-volume-permission-and-ownership-change-policy-for-pods`;
-    event(pod, 'Warning', 'VolumePermissionChangeInProgress', message);
+  const where = `${uidOf(pod)}/volumes/kubernetes.io~local-volume/${volume.specName}`;
+  let files = 0;
+  const cancel = tellMeanwhile(ownershipTimes, clock, (isFirst) => {
+    const words = ownershipWords(where, isFirst ? undefined : files);
+    event(pod, 'Warning', 'VolumePermissionChangeInProgress', words);
   });
   try {
     const real = await realpath(directory); // a PersistentVolume may name a link
-    const change = { gid: fsGroup, ...groupBits(false) };
+    const change = { gid: fsGroup, ...groupBits(false), onEach: () => void files++ };
     const { failures, firstFailure } = await withDeadline(`giving ${directory} away`, walkMs, clock, signal, (s) =>
       mounts.changeGroup(real, change, s),
     );

@@ -21,6 +21,9 @@ let mounted = new Map<string, string[]>();
 let mode: number | undefined = constants.S_IFDIR;
 let owner = { mode: 0o755, gid: 0 };
 let bindFailure: Error | undefined;
+let clock = new FakeClock();
+/** What a walk of all files does. */
+let walk: (onEach: () => void) => Promise<void> = () => Promise.resolve();
 
 beforeEach(async () => {
   root = await realpath(await mkdtemp(join(tmpdir(), 'gantry-local-')));
@@ -32,6 +35,8 @@ beforeEach(async () => {
   mode = constants.S_IFDIR;
   owner = { mode: 0o755, gid: 0 };
   bindFailure = undefined;
+  clock = new FakeClock();
+  walk = () => Promise.resolve();
 });
 afterEach(() => rm(root, { recursive: true }));
 
@@ -50,9 +55,10 @@ function newLocal(): LocalVolumes {
         mounted.set(target, [...options]);
         return Promise.resolve();
       },
-      changeGroup: (directory, { gid }) => {
+      changeGroup: async (directory, { gid, onEach = () => {} }) => {
         calls.push(short(`give ${directory} ${gid}`));
-        return Promise.resolve({ failures: 0, firstFailure: undefined });
+        await walk(onEach);
+        return { failures: 0, firstFailure: undefined };
       },
       formatAndMount: ({ target, fsType }) => {
         calls.push(short(`format ${target} ${fsType}`));
@@ -70,7 +76,7 @@ function newLocal(): LocalVolumes {
       },
     },
     event: (_, type, reason, message) => events.push(`${type} ${reason} ${message}`),
-    clock: new FakeClock(),
+    clock,
     log: silentLogger,
   });
 }
@@ -92,8 +98,11 @@ const volumeOf = (spec: PersistentVolumeSpec = {}, more: Partial<PodVolume> = {}
   ...more,
 });
 const target = (): string => join(root, 'pods/u/volumes/kubernetes.io~local-volume/pv');
-const publish = (volume: PodVolume, pod = podOf(), otherPods: string[] = []): Promise<string> =>
-  newLocal().publish(volume, pod, { otherPods }, signal);
+const publish = async (volume: PodVolume, pod = podOf(), otherPods: string[] = []): Promise<string> => {
+  const local = newLocal();
+  const path = await local.publish(volume, pod, { otherPods }, signal);
+  return volume.isBlock ? await local.map(volume, pod, path, signal) : path;
+};
 
 describe('a directory', () => {
   it('is given to its group, then bound; once it is bound it is left alone', async () => {
@@ -138,6 +147,24 @@ describe('a directory', () => {
     await publish(volumeOf({}, { isReadOnly: true }), podOf({ fsGroup: 7 }));
     expect(calls).toEqual(['bind /data ro']);
     expect(mounted.size).toBe(1);
+  });
+
+  it('that takes long to be given is told of, and how far it is', async () => {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    walk = (onEach) => [0, 1, 2].forEach(onEach) ?? promise;
+    const publishing = publish(volumeOf(), podOf({ fsGroup: 7 }));
+    while (calls.length === 0) await clock.advance(0);
+    await clock.advance(90_000);
+    const about =
+      'Warning VolumePermissionChangeInProgress Setting volume ownership for u/volumes/kubernetes.io~local-volume/pv';
+    expect(events).toEqual([
+      expect.stringContaining(`${about} is taking longer than expected, consider using OnRootMismatch - https://`),
+      `${about}, processed 3 files.`,
+    ]);
+    resolve();
+    await publishing;
+    await clock.advance(90_000);
+    expect(events).toHaveLength(2);
   });
 
   it('that cannot be bound leaves nothing', async () => {

@@ -85,9 +85,7 @@ export class LocalVolumes implements PersistentHands {
     const type = (await this.#modeOf(path, signal)) & constants.S_IFMT;
     if (volume.isBlock) {
       if (type !== constants.S_IFBLK) throw new Error(`path "${path}" is not a block device`);
-      const map = this.#mapOf({ uid, specName: volume.specName, isBlock: true });
-      await mapBlock(map, path, this.#need.mounts, signal);
-      return map.link;
+      return path;
     }
     if (type !== constants.S_IFBLK && type !== constants.S_IFDIR)
       throw new Error('only directory and block device are supported');
@@ -112,6 +110,12 @@ export class LocalVolumes implements PersistentHands {
       throw err;
     });
     return target;
+  }
+
+  async map({ specName }: PodVolume, pod: Pod, device: string, signal: AbortSignal): Promise<string> {
+    const map = this.#mapOf({ uid: uidOf(pod), specName, isBlock: true });
+    await mapBlock(map, device, this.#need.mounts, signal);
+    return map.link;
   }
 
   async unpublish(place: PodPlace, signal: AbortSignal): Promise<void> {

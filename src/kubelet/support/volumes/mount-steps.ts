@@ -77,7 +77,7 @@ export async function mountVolume(
   const otherPods = [...entry.pods].filter(([other, { state }]) => other !== uid && state !== 'none').map(([id]) => id);
   // known before it is tried: what may have happened is undone when the pod goes
   entry.pods.set(uid, { ...mount, state: mount.state === 'none' ? 'uncertain' : mount.state });
-  const path = await step(setUp, async () => {
+  const published = await step(setUp, async () => {
     try {
       return await hands.publish(volume, pod, { otherPods }, signal);
     } catch (err) {
@@ -87,7 +87,11 @@ export async function mountVolume(
       throw err;
     }
   });
-  await step('MountVolume.Setup failed while expanding volume', () => expander.expandIfNeeded(pod, volume, signal));
+  const path = await step('MapVolume.MapBlockVolume failed', async () =>
+    volume.isBlock && hands.map !== undefined ? await hands.map(volume, pod, published, signal) : published,
+  );
+  const expand = volume.isBlock ? 'MapVolume.MarkVolumeAsMounted failed' : 'MountVolume.Setup failed';
+  await step(`${expand} while expanding volume`, () => expander.expandIfNeeded(pod, volume, signal));
   entry.pods.set(uid, { ...mount, state: 'mounted' });
   if (volume.isBlock && before?.state !== 'mounted') sayMapped(pod, volume, path, { hands, event });
   return path;

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
-import { mkdir, mkdtemp, realpath, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readlink, realpath, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { FakeClock } from '../../../base/clock.ts';
 import { describeError } from '../../../base/errors.ts';
@@ -22,7 +22,10 @@ class FakeCsi implements CsiVolumes {
   readonly staged = new Map<string, StagedVolume>();
   readonly published = new Map<string, PublishedVolume>();
   isAttachRequired = false;
+  /** Where block volumes are. */
+  device = '';
   failures: Error[] = [];
+  failsAt: string | undefined;
   hang: Promise<void> | undefined;
 
   needsAttach(): Promise<boolean> {
@@ -46,7 +49,7 @@ class FakeCsi implements CsiVolumes {
     const podUid = metadata.uid ?? '';
     await this.#do(`publish ${handle} ${podUid}`);
     this.published.set(podUid, { podUid, specName, driver, handle, isBlock, isInline: false });
-    return `/target/${podUid}`;
+    return isBlock ? this.device : `/target/${podUid}`;
   }
   async unpublish({ handle, podUid }: PublishedVolume): Promise<void> {
     await this.#do(`unpublish ${handle} ${podUid}`);
@@ -68,6 +71,7 @@ class FakeCsi implements CsiVolumes {
 
   async #do(call: string): Promise<void> {
     this.calls.push(call);
+    if (call.startsWith(`${this.failsAt} `)) throw new VolumeError(`no ${call}`, 'transient');
     const hang = this.hang;
     this.hang = undefined;
     await hang;
@@ -127,6 +131,7 @@ function newVolumes(overrides: Partial<NodeVolumesNeed> = {}): NodeVolumes {
   });
 }
 
+const failAt = (step: string): void => void (csi.failsAt = step);
 const volume: Volume = { name: 'data', persistentVolumeClaim: { claimName: 'c' } };
 const podOf = (uid: string): Pod => ({
   metadata: { name: uid, namespace: 'ns', uid },
@@ -392,6 +397,79 @@ describe('attaching', () => {
   });
 });
 
+function grow(): void {
+  pv = { ...pv, spec: { ...pv.spec, capacity: { storage: '2Gi' } } };
+  claimStatus = {
+    phase: 'Bound',
+    capacity: { storage: '1Gi' },
+    allocatedResources: { storage: '2Gi' },
+    allocatedResourceStatuses: { storage: 'NodeResizePending' },
+  };
+}
+
+describe('a block volume', () => {
+  const blockPod: Pod = {
+    ...podOf('a'),
+    spec: {
+      containers: [{ name: 'm', image: 'i', volumeDevices: [{ name: 'data', devicePath: '/dev/x' }] }],
+      volumes: [volume],
+    },
+  };
+  const mountBlock = async (volumes: NodeVolumes): Promise<unknown> =>
+    await volumes.mount(blockPod, await resolved(volumes, blockPod), never);
+
+  beforeEach(async () => {
+    pv = { ...pv, spec: { ...pv.spec, volumeMode: 'Block', accessModes: ['ReadWriteOnce'] } };
+    csi.device = join(root, 'device');
+    await writeFile(csi.device, '');
+  });
+
+  it('is told of twice when it is there, and not again', async () => {
+    const volumes = newVolumes();
+    const link = join(root, 'pods/a/volumeDevices/kubernetes.io~csi/pv');
+    expect(await mountBlock(volumes)).toMatchObject({ hostPath: link, isBlock: true });
+    expect(await readlink(link)).toBe(csi.device);
+    const told = 'Normal SuccessfulMountVolume MapVolume.MapPodDevice succeeded for volume "pv"';
+    expect(events).toEqual([
+      `${told} globalMapPath "${join(root, 'plugins/kubernetes.io/csi/volumeDevices/pv/dev')}"`,
+      `${told} volumeMapPath "${dirname(link)}"`,
+    ]);
+    await mountBlock(volumes);
+    expect(events).toHaveLength(2);
+  });
+
+  const affinity = {
+    required: { nodeSelectorTerms: [{ matchExpressions: [{ key: 'zone', operator: 'In', values: ['z'] }] }] },
+  };
+  it.each<[string, string, () => void]>([
+    [
+      'on the wrong node',
+      'FailedMount MapVolume.NodeAffinity check failed',
+      () => (pv.spec = { ...pv.spec, nodeAffinity: affinity }),
+    ],
+    ['not attached', 'FailedMapVolume MapVolume.WaitForAttach failed', () => failAt('check')],
+    ['not staged', 'FailedMapVolume MapVolume.SetUpDevice failed', () => failAt('stage')],
+    ['not published', 'FailedMapVolume MapVolume.MapPodDevice failed', () => failAt('publish')],
+    ['without its device', 'FailedMapVolume MapVolume.MapBlockVolume failed', () => (csi.device = join(root, 'none'))],
+    [
+      'not expanded',
+      'FailedMapVolume MapVolume.MarkVolumeAsMounted failed while expanding volume',
+      () => failAt('expand'),
+    ],
+  ])('%s: %s', async (_, words, breakIt) => {
+    csi.isAttachRequired = true;
+    const name = 'kubernetes.io/csi/d.example^h';
+    node = { ...node, status: { volumesInUse: [name], volumesAttached: [{ name, devicePath: '' }] } };
+    grow();
+    breakIt();
+    const volumes = newVolumes();
+    const text = await textOf(mountBlock(volumes));
+    expect(events.at(-1)).toBe(`Warning ${words.split(' ')[0]} ${text}`);
+    expect(text).toMatch(new RegExp(`^${words.split(' ').slice(1).join(' ')} for volume "pv" : `));
+    expect(events.filter((event) => event.includes('Successful'))).toEqual([]);
+  });
+});
+
 describe('after a restart', () => {
   beforeEach(() => {
     csi.staged.set('h', { driver, handle: 'h', isBlock: false, pvName: 'pv' });
@@ -442,15 +520,7 @@ describe('after a restart', () => {
 });
 
 describe('a volume that has grown', () => {
-  beforeEach(() => {
-    pv = { ...pv, spec: { ...pv.spec, capacity: { storage: '2Gi' } } };
-    claimStatus = {
-      phase: 'Bound',
-      capacity: { storage: '1Gi' },
-      allocatedResources: { storage: '2Gi' },
-      allocatedResourceStatuses: { storage: 'NodeResizePending' },
-    };
-  });
+  beforeEach(grow);
 
   it('is expanded once, and claim and pod are told', async () => {
     const volumes = newVolumes();

@@ -44,7 +44,9 @@ export interface PersistentHands {
   devicePath(device: NodeDevice): string | undefined;
   /** The directory by which pods share a block volume. */
   mapPath?(specName: string): string;
-  /** @returns what containers mount, or of a block volume the link to the device */
+  /** Makes the device of a block volume the pod's. @param device what `publish` returned. @returns the link to it */
+  map?(volume: PodVolume, pod: Pod, device: string, signal: AbortSignal): Promise<string>;
+  /** @returns what containers mount, or the device of a block volume */
   publish(volume: PodVolume, pod: Pod, context: { otherPods: readonly string[] }, signal: AbortSignal): Promise<string>;
   unpublish(place: PodPlace, signal: AbortSignal): Promise<void>;
   /** What earlier kubelets have staged. Asks nobody but the disk. */
