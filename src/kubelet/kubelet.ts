@@ -501,6 +501,11 @@ export async function runKubelet(
     const message = volumes.refused(pod);
     return message === undefined ? undefined : { reason: 'PodFeatureUnsupported', message };
   };
+  const sayRejected = (pod: Pod, { reason, message }: Rejection): void => {
+    events.pod(pod, 'Warning', reason, message);
+    timeline.note(pod, 'admitted', 'failed', `${reason}: ${message}`);
+    counts.podRejected(reason);
+  };
   const sync: PodSync = new PodSync({
     observe,
     runtime,
@@ -510,6 +515,7 @@ export async function runKubelet(
     },
     readMessages: (pod, seen, s) => messages.read(pod, seen, s),
     networkError: () => runtimeStatus.networkError(),
+    onRejected: sayRejected,
     refuseEphemeral: (pod, container) => {
       const alone = onlyEphemeral(pod, container);
       return refuseEphemeral(container, gates) ?? refuseAppArmor(alone, facts) ?? refuseVolume(alone);
@@ -597,10 +603,9 @@ export async function runKubelet(
     },
     resizes,
     onAdmitted: (pod) => timeline.note(pod, 'admitted'),
-    onRejected: (pod, { reason, message }) => {
-      events.pod(pod, 'Warning', reason, message);
-      timeline.note(pod, 'admitted', 'failed', `${reason}: ${message}`);
-      counts.podRejected(reason);
+    onRejected: (pod, rejection) => {
+      sayRejected(pod, rejection);
+      const { reason, message } = rejection;
       statuses.set(uidOf(pod), {
         phase: 'Failed',
         reason,

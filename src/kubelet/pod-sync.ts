@@ -12,6 +12,7 @@ import { sortOutEphemeral } from './dispatch/ephemeral-door.ts';
 import type { PodState, TurnOutcome } from './dispatch/next-pod-state.ts';
 import type { PodTurns } from './dispatch/pod-workers.ts';
 import { type PodResizes, computePodActions } from './execute/compute-pod-actions.ts';
+import { VolumeLimitError } from './support/volumes/mount-failure.ts';
 import type { MountedVolume } from './support/volumes/volumes.ts';
 import type { ExecuteOutcome, PodRuntime } from './execute/pod-runtime.ts';
 import {
@@ -61,6 +62,8 @@ interface PodSyncNeed {
   /** Reads what ended containers left as their message. */
   readMessages(pod: Pod, observed: ObservedPod, signal: AbortSignal): Promise<void>;
   networkError(): string | undefined;
+  /** A pod that was admitted cannot be had after all. */
+  onRejected(pod: Pod, rejection: Rejection): void;
   /** Why this node cannot run a container that came to a pod that is here. */
   refuseEphemeral(pod: Pod, container: EphemeralContainer): Rejection | undefined;
   objects: { register(pod: Pod): void; unregister(uid: string): void };
@@ -290,8 +293,8 @@ export class PodSync implements PodTurns {
       ),
       mountedBefore === undefined ? this.#mountVolumes(pod, interrupt) : { value: mountedBefore },
     ]);
+    if ('failure' in mounted) return mounted.failure; // it may be for good
     if ('failure' in isGrouped) return isGrouped.failure;
-    if ('failure' in mounted) return mounted.failure;
     this.#volumes.set(uid, mounted.value);
     return undefined;
   }
@@ -305,18 +308,31 @@ export class PodSync implements PodTurns {
     if ('failure' in directories) return directories;
     this.#lackVolumes.delete(uidOf(pod));
     const mounting = phases.span(pod, 'volumes', () => volumes.mount(pod, interrupt));
-    const mounted = await this.#orFailure(mounting, interrupt, (text) => text); // each has said for itself what is wrong
+    const mounted = await this.#orFailure(mounting, interrupt, (text, err) =>
+      // each has said for itself what is wrong
+      err instanceof VolumeLimitError ? this.#reject(pod, 'VolumeAttachmentLimitExceeded', text) : text,
+    );
     if ('failure' in mounted) this.#lackVolumes.add(uidOf(pod));
     return mounted;
   }
 
-  /** @param explain makes the turn's message of the error's, and says it to whom it concerns */
-  async #orFailure<T>(work: Promise<T>, interrupt: AbortSignal, explain: (text: string) => string): Promise<Step<T>> {
+  #reject(pod: Pod, reason: string, message: string): TurnOutcome {
+    this.#need.onRejected(pod, { reason, message });
+    return { kind: 'terminal', override: { phase: 'Failed', reason, message: `Pod was rejected: ${message}` } };
+  }
+
+  /** @param explain makes the turn's message of the error's, or its outcome, and says it to whom it concerns */
+  async #orFailure<T>(
+    work: Promise<T>,
+    interrupt: AbortSignal,
+    explain: (text: string, err: unknown) => string | TurnOutcome,
+  ): Promise<Step<T>> {
     try {
       return { value: await work };
     } catch (err) {
       interrupt.throwIfAborted();
-      return { failure: { kind: 'failed', message: explain(describeError(err)) } };
+      const said = explain(describeError(err), err);
+      return { failure: typeof said === 'string' ? { kind: 'failed', message: said } : said };
     }
   }
 

@@ -59,6 +59,11 @@ export interface CsiVolumes {
   isRepublished(driver: string): boolean;
   /** Throws until the VolumeAttachment says that it is attached. */
   checkAttached(volume: CsiVolume, signal: AbortSignal): Promise<void>;
+  /**
+   * Whether nobody can attach the volume because the node has as many of the driver's as it can take. If so, the API has
+   * been told before how many these are now.
+   */
+  isOverLimit(volume: CsiVolume, signal: AbortSignal): Promise<boolean>;
   /** Once for all pods of the node. Nothing to do for inline volumes and for drivers that do not stage. */
   stage(volume: CsiVolume, pod: Pod, signal: AbortSignal): Promise<void>;
   unstage(volume: StagedVolume, signal: AbortSignal): Promise<void>;

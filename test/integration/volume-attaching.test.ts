@@ -181,7 +181,7 @@ describe('attach and detach', () => {
     await makePod('p', 'n1', 'c');
     await eventually(async () => expect(await attachments()).toHaveLength(1));
     const name = csiAttachmentName('h-c', driver, 'n1');
-    const attachError = { message: 'rpc error: no such disk', time: '2026-01-01T00:00:00Z' };
+    const attachError = { message: 'rpc error: no such disk', time: '2026-01-01T00:00:00Z', errorCode: 8 };
     const ref = { name, subresource: 'status' };
     await plane.client.patch(
       volumeAttachments,
@@ -190,6 +190,7 @@ describe('attach and detach', () => {
       { status: { attached: false, attachError } },
       plane.signal,
     );
+    expect((await attachments())[0]?.status?.attachError).toEqual(attachError);
     await eventually(async () =>
       expect(await told('p')).toContain(
         'Warning FailedAttachVolume: AttachVolume.Attach failed for volume "v-c" : rpc error: no such disk',

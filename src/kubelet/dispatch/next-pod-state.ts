@@ -1,6 +1,6 @@
 /** Where a pod stands in its life on this node, and what moves it on. Pure. */
 import type { Pod } from '../../objects/generated/core-v1.ts';
-import { type KillOptions, isTerminalPhase } from '../pod-model.ts';
+import { type KillOptions, type StatusOverride, isTerminalPhase } from '../pod-model.ts';
 
 /**
  * Never backwards: `sync` (should run) → `terminating` (its containers are ended) → `terminated` (nothing runs; what is
@@ -84,8 +84,8 @@ function definedOnly(kill: KillOptions | undefined): KillOptions {
 
 export type TurnOutcome =
   | { kind: 'done' }
-  /** The pod has come to its end by itself. */
-  | { kind: 'terminal' }
+  /** The pod has come to its end: by itself, or, with an `override`, because this node cannot have it after all. */
+  | { kind: 'terminal'; override?: StatusOverride | undefined }
   | { kind: 'interrupted' }
   /** `untilMs`: milliseconds until a back-off ends, when that is the reason. */
   | { kind: 'failed'; message: string; untilMs?: number | undefined };

@@ -230,6 +230,17 @@ describe('PodWorkers', () => {
     expect(turns).toEqual(['sync a', 'terminate a 30', 'finish a']);
   });
 
+  it('a pod that the node cannot have after all ends with that word', async () => {
+    const override = { phase: 'Failed', reason: 'Full', message: 'no room' };
+    const words: unknown[] = [];
+    onSync = () => Promise.resolve({ kind: 'terminal', override });
+    onTerminate = ({ kill }) => Promise.resolve(void words.push(kill.overrideStatus)).then(() => done);
+    workers.update({ pod: pod('a') });
+    await settle();
+    expect(turns).toEqual(['sync a', 'terminate a 30', 'finish a']);
+    expect([...words, workers.state('a')?.kill.overrideStatus]).toEqual([override, override]);
+  });
+
   it('kill waits until nothing of the pod runs', async () => {
     const { turn, release } = hung();
     onTerminate = (state, signal) => turn(state.pod, signal);

@@ -236,7 +236,12 @@ export class PodWorkers {
       const nextMs = clock.nowMs() + (delayMs ?? 0);
       lane.turn = { nextMs, ...(outcome.kind === 'failed' ? { failure: outcome.message, retryMs: nextMs } : {}) };
       if (next.phase === 'terminating' && phase === 'sync') {
-        lane.state = applyUpdate(lane.state, { pod: lane.state.pod, kill: {} }, this.#need.graceOf).state;
+        const overrideStatus = outcome.kind === 'terminal' ? outcome.override : undefined;
+        lane.state = applyUpdate(
+          lane.state,
+          { pod: lane.state.pod, kill: { overrideStatus } },
+          this.#need.graceOf,
+        ).state;
         continue;
       }
       lane.state = { ...lane.state, phase: next.phase };

@@ -9,7 +9,7 @@ import { callFailure, earlyFailure, says, wordsOf } from './csi-failure.ts';
 import type { CsiApi, CsiNeed } from './csi-need.ts';
 import { attachmentName } from './csi-paths.ts';
 import { type SecretUse, podInfo, secretOf } from './csi-requests.ts';
-import { mountLabel, requiresAttach } from './driver-policies.ts';
+import { isOverLimit, mountLabel, requiresAttach } from './driver-policies.ts';
 
 /** The life of a token when the driver does not say, in seconds. */
 const tokenSeconds = 3600;
@@ -98,6 +98,19 @@ export class CsiContext {
     if (status?.attached === true) return;
     if (status?.attachError !== undefined) throw earlyFailure(status.attachError.message ?? '');
     throw earlyFailure(`volume ${handle} is not attached for volume attachment ${id}`);
+  }
+
+  /** Whether whoever attaches says that the node takes no more. What cannot be read says nothing. */
+  async isOverLimit({ handle, driver, source }: CsiVolume, signal: AbortSignal): Promise<boolean> {
+    if ('inline' in source) return false;
+    try {
+      const object = await this.driverObject(driver, signal);
+      return isOverLimit(object, await this.api.attachment(attachmentName(handle, driver, this.need.nodeName), signal));
+    } catch (err) {
+      signal.throwIfAborted();
+      this.need.log.debug({ driver, handle, reason: wordsOf(err) }, 'cannot tell why a volume is not attached');
+      return false;
+    }
   }
 
   /** The label to mount a volume with. */

@@ -102,4 +102,19 @@ describe('CsiDrivers', () => {
     stop.abort();
     await done;
   });
+
+  it('asks a driver for its limits at once when it must, and lives with a failure', async () => {
+    await drivers.register(found('/a', '1.0.0'), signal);
+    maxVolumes = 2;
+    await drivers.lookNow('d.example', signal);
+    expect(told()).toEqual([['id of /a', 2]]);
+    maxVolumes = 1;
+    api.setAway(true);
+    const looked = drivers.lookNow('d.example', signal);
+    await clock.advance(1000);
+    await looked;
+    await drivers.lookNow('another.example', signal);
+    expect(asked).toEqual(['/a', '/a', '/a']);
+    expect(told()).toEqual([['id of /a', 2]]);
+  });
 });

@@ -118,13 +118,23 @@ export class CsiDrivers {
   }
 
   async #look(name: string, driver: Driver, signal: AbortSignal): Promise<void> {
-    const { api, clock, log } = this.#need;
+    const { api, clock } = this.#need;
     const seconds = api?.cachedDriver(name)?.spec.nodeAllocatableUpdatePeriodSeconds ?? 0;
     const nowMs = clock.monotonicMs();
     if (seconds <= 0 || nowMs < driver.nextLookMs) return;
     const isFirst = driver.nextLookMs === 0;
     driver.nextLookMs = nowMs + seconds * 1000;
-    if (isFirst) return; // it has just been asked
+    if (!isFirst) await this.#ask(name, driver, signal); // else it has just been asked
+  }
+
+  /** Asks a driver for its limits out of turn. What fails is only logged: its next turn comes. */
+  async lookNow(name: string, signal: AbortSignal): Promise<void> {
+    const driver = this.#drivers.get(name);
+    if (driver !== undefined) await this.#ask(name, driver, signal);
+  }
+
+  async #ask(name: string, driver: Driver, signal: AbortSignal): Promise<void> {
+    const { log } = this.#need;
     try {
       const info = await this.#infoOf(driver.socket, signal);
       if (this.#drivers.get(name) === driver) await this.#nodeInfo?.install(name, info, signal);

@@ -65,6 +65,12 @@ export class NodeCsi implements CsiVolumes {
     return this.#context.checkAttached(volume, signal);
   }
 
+  async isOverLimit(volume: CsiVolume, signal: AbortSignal): Promise<boolean> {
+    if (!(await this.#context.isOverLimit(volume, signal))) return false;
+    await this.drivers.lookNow(volume.driver, signal); // whoever comes for the pod must not send the next one here
+    return true;
+  }
+
   async stage(volume: CsiVolume, pod: Pod, signal: AbortSignal): Promise<void> {
     if ('inline' in volume.source) return;
     await (volume.isBlock ? this.#blocks : this.#files).stage(volume, pod, signal);

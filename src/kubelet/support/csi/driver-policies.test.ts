@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import type { PersistentVolumeSpec, Pod } from '../../../objects/generated/core-v1.ts';
-import type { CSIDriver, CSIDriverSpec } from '../../../objects/generated/storage-v1.ts';
+import type { CSIDriver, CSIDriverSpec, VolumeAttachmentStatus } from '../../../objects/generated/storage-v1.ts';
 import type { CsiVolume } from '../../volume-model.ts';
-import { givesToGroup, lifecycleProblem, mountLabel, requiresAttach } from './driver-policies.ts';
+import { givesToGroup, isOverLimit, lifecycleProblem, mountLabel, requiresAttach } from './driver-policies.ts';
 
 const driver = (spec: CSIDriverSpec): CSIDriver => ({ metadata: { name: 'd' }, spec });
 
@@ -129,5 +129,33 @@ describe('mountLabel', () => {
     { what: 'a driver that does not ask for it', of: pod(level), object: driver({}), want: undefined },
   ])('$what: $want', ({ of, volume = rwop, object = labelled, want }) => {
     expect(mountLabel(volume, of, object)).toBe(want);
+  });
+});
+
+describe('isOverLimit', () => {
+  const counted = driver({ nodeAllocatableUpdatePeriodSeconds: 60 });
+  const full: VolumeAttachmentStatus = { attached: false, attachError: { errorCode: 8, message: 'no room' } };
+
+  it.each<{ what: string; object: CSIDriver | undefined; status: VolumeAttachmentStatus | undefined; want: boolean }>([
+    { what: 'the driver has no room', object: counted, status: full, want: true },
+    { what: 'it does not want to be asked again', object: driver({}), status: full, want: false },
+    { what: 'nobody knows the driver', object: undefined, status: full, want: false },
+    { what: 'nobody has tried yet', object: counted, status: undefined, want: false },
+    { what: 'it is being tried', object: counted, status: { attached: false }, want: false },
+    {
+      what: 'it failed for another reason',
+      object: counted,
+      status: { attached: false, attachError: { errorCode: 13 } },
+      want: false,
+    },
+    {
+      what: 'it failed, and nobody says why',
+      object: counted,
+      status: { attached: false, attachError: { message: 'rpc error: code = ResourceExhausted desc = no room' } },
+      want: false,
+    },
+    { what: 'it came to be in the end', object: counted, status: { ...full, attached: true }, want: false },
+  ])('$what: $want', ({ object, status, want }) => {
+    expect(isOverLimit(object, { status })).toBe(want);
   });
 });

@@ -1,11 +1,20 @@
 /** What CSIDriver objects say of how their drivers want to be treated. Pure. */
-import type { CSIDriver } from '../../../objects/generated/storage-v1.ts';
+import type { CSIDriver, VolumeAttachment } from '../../../objects/generated/storage-v1.ts';
 import type { Pod } from '../../../objects/generated/core-v1.ts';
 import { goQuote } from '../../../base/go-quote.ts';
 import type { CsiVolume } from '../../volume-model.ts';
 
 /** A driver without an object is one that must attach. */
 export const requiresAttach = (driver: CSIDriver | undefined): boolean => driver?.spec.attachRequired !== false;
+
+/** `RESOURCE_EXHAUSTED`, as gRPC counts. */
+const exhausted = 8;
+
+/** Whether the driver has said that the node takes no more volumes, and wants to be asked again how many it takes. */
+export function isOverLimit(driver: CSIDriver | undefined, { status }: Pick<VolumeAttachment, 'status'>): boolean {
+  if ((driver?.spec.nodeAllocatableUpdatePeriodSeconds ?? 0) <= 0 || status?.attached === true) return false;
+  return status?.attachError?.errorCode === exhausted;
+}
 
 export type Lifecycle = 'Persistent' | 'Ephemeral';
 export const lifecycleOf = ({ source }: Pick<CsiVolume, 'source'>): Lifecycle =>

@@ -1,6 +1,6 @@
-import { expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { describeError } from '../../../base/errors.ts';
-import { mountFailure } from './mount-failure.ts';
+import { limitFailure, mountFailure } from './mount-failure.ts';
 
 const text = 'Unable to attach or mount volumes: unmounted volumes=';
 
@@ -33,4 +33,22 @@ it.each([
   expect(describeError(mountFailure({ unattached: [], unprocessed: new Map(), cause: undefined, ...failure }))).toBe(
     want,
   );
+});
+
+describe('limitFailure', () => {
+  it.each([
+    [
+      'the time is over, and no more is said: it becomes the message of a status',
+      { unmounted: ['b', 'a'], unattached: ['a'], cause: new Error('the last reason') },
+      'unmounted volumes=[a b], unattached volumes=[a], failed to process volumes=[]: context deadline exceeded',
+    ],
+    [
+      'a claim leads nowhere, too',
+      { unmounted: ['a', 'b'], unattached: ['a'], unprocessed: new Map([['b', new Error('PVC is not bound')]]) },
+      'unmounted volumes=[a b], unattached volumes=[a], failed to process volumes=[b]: PVC is not bound',
+    ],
+  ])('%s', (_, failure, want) => {
+    const err = limitFailure({ unprocessed: new Map(), cause: undefined, ...failure });
+    expect(describeError(err)).toBe(`Node has reached its volume attachment limit, rejecting pod. ${want}`);
+  });
 });

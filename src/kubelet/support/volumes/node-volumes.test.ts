@@ -22,6 +22,7 @@ class FakeCsi implements CsiVolumes {
   readonly staged = new Map<string, StagedVolume>();
   readonly published = new Map<string, PublishedVolume>();
   isAttachRequired = false;
+  hasNoRoom = false;
   /** Where block volumes are. */
   device = '';
   failures: Error[] = [];
@@ -36,6 +37,9 @@ class FakeCsi implements CsiVolumes {
   }
   async checkAttached({ handle }: CsiVolume): Promise<void> {
     await this.#do(`check ${handle}`);
+  }
+  isOverLimit(): Promise<boolean> {
+    return Promise.resolve(this.hasNoRoom);
   }
   async stage({ handle, isBlock, specName }: CsiVolume): Promise<void> {
     await this.#do(`stage ${handle}`);
@@ -383,6 +387,25 @@ describe('attaching', () => {
     expect(volumes.inUse()).toEqual([name]); // until it is unstaged
     await settled();
     expect(volumes.inUse()).toEqual([]);
+  });
+
+  it.each([
+    ['one that the node has no room for is over its limit', true, true],
+    ['one that just takes long is not', false, false],
+  ])('%s', async (_, hasNoRoom, want) => {
+    csi.isAttachRequired = true;
+    csi.hasNoRoom = hasNoRoom;
+    const volumes = newVolumes();
+    const one = await resolved(volumes, podOf('a'));
+    const isOver = (): Promise<boolean> => volumes.isOverLimit('a', new Map([['data', one]]), never);
+    expect(await isOver()).toBe(false); // nobody waits
+    const stop = new AbortController();
+    const mounting = textOf(volumes.mount(podOf('a'), one, stop.signal));
+    await settled();
+    stop.abort(new Error('enough'));
+    expect(await mounting).toBe('enough');
+    expect(await isOver()).toBe(want);
+    expect(await volumes.isOverLimit('a', new Map([['data', new Error('gone')]]), never)).toBe(false);
   });
 
   it('nothing is said before all pods are known, and what was found stays attached', async () => {

@@ -139,6 +139,20 @@ export class NodeVolumes {
     return this.#attaching.of(uid);
   }
 
+  /** Whether one of the pod's volumes is not attached because the node has as many as it can have. */
+  async isOverLimit(
+    uid: string,
+    resolved: ReadonlyMap<string, PodVolume | Error>,
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    for (const name of this.unattached(uid)) {
+      const volume = resolved.get(name);
+      if (volume === undefined || volume instanceof Error || volume.kind !== 'csi') continue;
+      if ((await this.#need.csi?.isOverLimit(csiVolume(volume, uid), signal)) === true) return true;
+    }
+    return false;
+  }
+
   /**
    * Follows the claims of a pod's volumes, and notes that the pod is to have them.
    * @returns by name in the pod: the volume, or why it cannot be had

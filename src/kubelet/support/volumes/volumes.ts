@@ -19,7 +19,7 @@ import { podKey, uidOf } from '../../pod-model.ts';
 import type { VolumeSpace } from '../../volume-model.ts';
 import { type PayloadSources, fetchPayload, payloadDigest } from './fetch-payload.ts';
 import { checkWithin } from './host-path-volumes.ts';
-import { mountFailure } from './mount-failure.ts';
+import { limitFailure, mountFailure } from './mount-failure.ts';
 import { nestedMountPoints } from './nested-mounts.ts';
 import type { NodeVolumesNeed } from './node-volumes-need.ts';
 import { NodeVolumes, volumeWaitMs } from './node-volumes.ts';
@@ -188,6 +188,7 @@ export class Volumes {
    * as long as a pod's turn waits.
    *
    * @returns the volumes by their name in the pod
+   * @throws {VolumeLimitError} when the node cannot have one of them attached
    * @throws {Error} naming all that could not be set up; each has had its `FailedMount` event
    */
   async mount(pod: Pod, signal: AbortSignal): Promise<ReadonlyMap<string, MountedVolume>> {
@@ -223,7 +224,9 @@ export class Volumes {
       const unmounted = [...used.keys()].filter((name) => !done.has(name));
       if (unmounted.length === 0) return done;
       const [cause] = [...failed.values()].filter((err) => err !== undefined);
-      const failure = mountFailure({ unmounted, unattached: this.node.unattached(uid), unprocessed, cause });
+      const lacking = { unmounted, unattached: this.node.unattached(uid), unprocessed, cause };
+      if (await this.node.isOverLimit(uid, resolved, signal)) throw limitFailure(lacking);
+      const failure = mountFailure(lacking);
       if (unprocessed.size > 0) this.#need.event(pod, 'Warning', 'FailedMount', describeError(failure));
       throw failure;
     });
