@@ -210,6 +210,17 @@ describe('deleting a tree', () => {
 });
 
 describe.runIf(isRoot)('giving a tree to a group (needs root)', () => {
+  it('leaves what is mounted inside alone', async () => {
+    for (const name of ['others', 'tree/inside']) await mkdir(join(dir, name), { recursive: true });
+    await writeFile(join(dir, 'others/f'), '');
+    await mounts.bind(join(dir, 'others'), join(dir, 'tree/inside'), signal);
+    const change = { gid: 4242, fileBits: 0o660, directoryBits: 0o2770 };
+    const { failures } = await mounts.changeGroup(join(dir, 'tree'), change, signal);
+    expect(failures).toBe(1); // told in the log
+    for (const [name, gid] of Object.entries({ tree: 4242, others: 0, 'others/f': 0 }))
+      expect([name, (await stat(join(dir, name))).gid]).toEqual([name, gid]);
+  });
+
   it('adds bits and the group, leaves links and what they lead to alone', async () => {
     await mkdir(join(dir, 'vol/sub'), { recursive: true });
     await writeFile(join(dir, 'vol/sub/f'), '', { mode: 0o400 });
