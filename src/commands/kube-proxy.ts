@@ -1,11 +1,10 @@
 /** `gantry kube-proxy`: flags and file → typed config → proxy → run until a signal. */
 import { readFile, watch, writeFile } from 'node:fs/promises';
-import { availableParallelism, hostname, networkInterfaces } from 'node:os';
+import { availableParallelism, hostname } from 'node:os';
 import { basename, dirname } from 'node:path';
 import { Command } from 'commander';
 import { parse as parseYaml } from 'yaml';
 import { Conntrack } from '../adapters/conntrack/conntrack.ts';
-import { Iptables } from '../adapters/iptables/iptables.ts';
 import { Sysctl } from '../adapters/sysctl/sysctl.ts';
 import { type Clock, systemClock } from '../base/clock.ts';
 import { describeError } from '../base/errors.ts';
@@ -16,21 +15,12 @@ import type { ApiClient } from '../client/api-client.ts';
 import { HttpApiClient } from '../client/http-api-client.ts';
 import { loadKubeconfig } from '../client/kubeconfig.ts';
 import { OwnNode } from '../proxy/collect/own-node.ts';
-import { masqueradeMark } from '../proxy/compute/iptables/static-rules.ts';
-import { localTraffic } from '../proxy/compute/local-traffic.ts';
-import { nodePortAddresses } from '../proxy/compute/node-port-addresses.ts';
-import { cleanUpIptables } from '../proxy/install/iptables/clean-up.ts';
-import { IptablesInstaller } from '../proxy/install/iptables/iptables-installer.ts';
-import type { Installer } from '../proxy/install/installer.ts';
-import { allowLocalhostNodePorts, applyConntrackSettings, checkBridgeNetfilter } from '../proxy/kernel-settings.ts';
+import { applyConntrackSettings } from '../proxy/kernel-settings.ts';
 import { parseProxyConfig } from '../proxy/parse-proxy-config.ts';
 import type { ProxyConfig } from '../proxy/proxy-config.ts';
-import type { IpFamily } from '../proxy/proxy-model.ts';
 import { Proxy } from '../proxy/proxy.ts';
+import { backends } from './proxy-backends/backends.ts';
 import { staySmall } from './stay-small.ts';
-
-/** A look at the canary costs a few milliseconds of the iptables tool. */
-const canaryPeriodMaxMs = 5000;
 
 export async function run(args: readonly string[]): Promise<void> {
   const { flags, configPath, isCleanup } = readFlags(args);
@@ -101,73 +91,25 @@ export async function buildProxy(
     { name: nodeName, bindAddress: config.bindAddress },
     { client, clock, log: log.child({ room: 'node' }) },
   );
-  const families = await usableFamilies(settings, signal);
-  log.info({ mode: config.mode, node: nodeName, families: [...families.keys()] }, 'kube-proxy starts');
   await applyConntrackSettings(config.conntrack, availableParallelism(), settings, log);
-  const isLiberal = await settings.get('net/netfilter/nf_conntrack_tcp_be_liberal').catch(() => undefined);
-  const installers = new Map<IpFamily, Installer>();
-  for (const [family, iptables] of families) {
-    const addresses = () => nodePortAddresses(config.nodePortAddresses, node.ips, family);
-    await checkBridgeNetfilter(settings, family === 'IPv6', log);
-    if (family === 'IPv4' && config.localhostNodePorts && addresses().containsIpv4Loopback) {
-      await allowLocalhostNodePorts(settings, log);
-    }
-    installers.set(
-      family,
-      new IptablesInstaller(
-        {
-          family,
-          masqueradeMark: masqueradeMark(config.masqueradeBit),
-          masqueradeAll: config.masqueradeAll,
-          localhostNodePorts: config.localhostNodePorts,
-          dropsInvalid: isLiberal === undefined || isLiberal === '0',
-          nodePortAddresses: addresses,
-          localTraffic: () => localTraffic(config.localDetection, node.podCidrs, family),
-          canaryPeriodMs: Math.min(config.syncPeriodMs, canaryPeriodMaxMs),
-        },
-        { iptables, interfaceIps: () => interfaceIps(family), clock, log: log.child({ room: 'install' }) },
-      ),
-    );
-  }
+  const installers = await backends[config.mode].build({ config, node, settings, clock, log }, signal);
+  log.info({ mode: config.mode, node: nodeName, families: [...installers.keys()] }, 'kube-proxy starts');
   return new Proxy(config, nodeName, { client, node, installers, flows: new Conntrack(), clock, log });
 }
 
-/** Removes everything that kube-proxy has put into the kernel, in every family whose tools are there. */
+/** Removes everything that kube-proxy has put into the kernel, in whichever mode. */
 export async function cleanUp(log: Logger, signal: AbortSignal): Promise<void> {
   const failures: string[] = [];
-  for (const family of ['IPv4', 'IPv6'] as const) {
-    const iptables = new Iptables({ family });
-    if (!(await iptables.isUsable(signal))) continue;
+  for (const [mode, backend] of Object.entries(backends)) {
     try {
-      const removed = await cleanUpIptables(iptables, signal);
-      log.info({ family, ...removed }, 'kube-proxy rules removed');
+      await backend.cleanUp(log, signal);
     } catch (err) {
-      failures.push(`${family}: ${describeError(err)}`);
+      failures.push(`${mode}: ${describeError(err)}`);
     }
   }
   if (failures.length > 0) {
     throw new Error(`encountered an error while tearing down rules: ${failures.join('; ')}`);
   }
-}
-
-async function usableFamilies(settings: Sysctl, signal: AbortSignal): Promise<Map<IpFamily, Iptables>> {
-  const families = new Map<IpFamily, Iptables>();
-  const ipv4 = new Iptables({ family: 'IPv4' });
-  if (await ipv4.isUsable(signal)) families.set('IPv4', ipv4);
-  const ipv6 = new Iptables({ family: 'IPv6' });
-  // without IPv6 in the kernel the setting is missing
-  const isIpv6Off = (await settings.get('net/ipv6/conf/all/disable_ipv6')) !== '0';
-  if (!isIpv6Off && (await ipv6.isUsable(signal))) families.set('IPv6', ipv6);
-  if (families.size > 0) return families;
-  await ipv4.version(signal); // names a tool that is missing or too old
-  await ipv4.chain('nat', 'POSTROUTING', signal);
-  throw new Error('Cannot serve Services: iptables has no table "nat" here; is the process root, with CAP_NET_ADMIN?');
-}
-
-function interfaceIps(family: IpFamily): string[] {
-  return Object.values(networkInterfaces()).flatMap((addresses) =>
-    (addresses ?? []).filter((address) => address.family === family).map(({ address }) => address),
-  );
 }
 
 async function setOomScoreAdj(score: number, log: Logger): Promise<void> {

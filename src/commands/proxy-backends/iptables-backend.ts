@@ -1,0 +1,76 @@
+/** Mode `iptables`. */
+import { Iptables } from '../../adapters/iptables/iptables.ts';
+import type { Sysctl } from '../../adapters/sysctl/sysctl.ts';
+import { describeError } from '../../base/errors.ts';
+import type { Logger } from '../../base/logger.ts';
+import { masqueradeMark } from '../../proxy/compute/iptables/static-rules.ts';
+import { localTraffic } from '../../proxy/compute/local-traffic.ts';
+import { nodePortAddresses } from '../../proxy/compute/node-port-addresses.ts';
+import type { Installer } from '../../proxy/install/installer.ts';
+import { cleanUpIptables } from '../../proxy/install/iptables/clean-up.ts';
+import { IptablesInstaller } from '../../proxy/install/iptables/iptables-installer.ts';
+import { allowLocalhostNodePorts, checkBridgeNetfilter } from '../../proxy/kernel-settings.ts';
+import type { IpFamily } from '../../proxy/proxy-model.ts';
+import { type BackendNeed, type ProxyBackend, interfaceIps, isIpv6On } from './proxy-backend.ts';
+
+/** A look at the canary costs a few milliseconds of the iptables tool. */
+const canaryPeriodMaxMs = 5000;
+
+export const iptablesBackend: ProxyBackend = { build, cleanUp };
+
+async function build({ config, node, settings, clock, log }: BackendNeed, signal: AbortSignal) {
+  const families = await usableFamilies(settings, signal);
+  const isLiberal = await settings.get('net/netfilter/nf_conntrack_tcp_be_liberal').catch(() => undefined);
+  const installers = new Map<IpFamily, Installer>();
+  for (const [family, iptables] of families) {
+    const addresses = () => nodePortAddresses(config.nodePortAddresses, node.ips, family);
+    await checkBridgeNetfilter(settings, family === 'IPv6', log);
+    if (family === 'IPv4' && config.localhostNodePorts && addresses().containsIpv4Loopback) {
+      await allowLocalhostNodePorts(settings, log);
+    }
+    installers.set(
+      family,
+      new IptablesInstaller(
+        {
+          family,
+          masqueradeMark: masqueradeMark(config.masqueradeBit),
+          masqueradeAll: config.masqueradeAll,
+          localhostNodePorts: config.localhostNodePorts,
+          dropsInvalid: isLiberal === undefined || isLiberal === '0',
+          nodePortAddresses: addresses,
+          localTraffic: () => localTraffic(config.localDetection, node.podCidrs, family),
+          canaryPeriodMs: Math.min(config.syncPeriodMs, canaryPeriodMaxMs),
+        },
+        { iptables, interfaceIps: () => interfaceIps(family), clock, log: log.child({ room: 'install' }) },
+      ),
+    );
+  }
+  return installers;
+}
+
+async function cleanUp(log: Logger, signal: AbortSignal): Promise<void> {
+  const failures: string[] = [];
+  for (const family of ['IPv4', 'IPv6'] as const) {
+    const iptables = new Iptables({ family });
+    if (!(await iptables.isUsable(signal))) continue;
+    try {
+      const removed = await cleanUpIptables(iptables, signal);
+      log.info({ family, ...removed }, 'kube-proxy rules removed');
+    } catch (err) {
+      failures.push(`${family}: ${describeError(err)}`);
+    }
+  }
+  if (failures.length > 0) throw new Error(failures.join('; '));
+}
+
+async function usableFamilies(settings: Sysctl, signal: AbortSignal): Promise<Map<IpFamily, Iptables>> {
+  const families = new Map<IpFamily, Iptables>();
+  const ipv4 = new Iptables({ family: 'IPv4' });
+  if (await ipv4.isUsable(signal)) families.set('IPv4', ipv4);
+  const ipv6 = new Iptables({ family: 'IPv6' });
+  if ((await isIpv6On(settings)) && (await ipv6.isUsable(signal))) families.set('IPv6', ipv6);
+  if (families.size > 0) return families;
+  await ipv4.version(signal); // names a tool that is missing or too old
+  await ipv4.chain('nat', 'POSTROUTING', signal);
+  throw new Error('Cannot serve Services: iptables has no table "nat" here; is the process root, with CAP_NET_ADMIN?');
+}
