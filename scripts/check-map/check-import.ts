@@ -1,13 +1,14 @@
 /** Who may import whom: ARCHITECTURE.md's table as code. Pure. */
 
 /** `main → commands → products → client, bootstrap → adapters → objects → base`; products never import each other. */
-const products = ['kubelet', 'proxy', 'apiserver', 'scheduler', 'controllers', 'cloud', 'lab', 'doctor'];
+const products = ['kubelet', 'proxy', 'cluster-dns', 'apiserver', 'scheduler', 'controllers', 'cloud', 'lab', 'doctor'];
 const steps = ['desired', 'dispatch', 'execute', 'observe', 'report', 'serve'];
 
 /** The one place of a package; a package that is not listed may be used by every room above `base`. */
 const packageHomes: Record<string, string[]> = {
   '@grpc/grpc-js': ['src/base/grpc.ts'],
   '@grpc/proto-loader': ['src/base/grpc.ts'],
+  'dns-packet': ['src/cluster-dns/wire/'],
   execa: ['src/adapters/processes/'],
   koffi: ['src/adapters/mounts/', 'src/adapters/program-memory/'],
   pino: ['src/base/logger.ts'],
