@@ -14,6 +14,10 @@ const commands: Record<string, { summary: string; load: () => Promise<Command> }
   kubelet: { summary: 'run the node agent', load: () => import('./commands/kubelet.ts') },
   'kube-proxy': { summary: 'program Services into the kernel', load: () => import('./commands/kube-proxy.ts') },
   agent: { summary: 'run kubelet and kube-proxy in one process', load: () => import('./commands/agent.ts') },
+  'network-agent': {
+    summary: 'give pods their network on nodes that share one',
+    load: () => import('./commands/network-agent.ts'),
+  },
   'kube-apiserver': { summary: 'run the lab API server', load: () => import('./commands/kube-apiserver.ts') },
   'kube-scheduler': { summary: 'run the lab scheduler', load: () => import('./commands/kube-scheduler.ts') },
   'kube-controller-manager': {
@@ -68,7 +72,7 @@ export async function main(startedAs: string, argv: readonly string[]): Promise<
  */
 const daemonVariables = { MALLOC_ARENA_MAX: '1' };
 const daemonFlags = ['--max-semi-space-size=1', '--heap-growing-percent=30'];
-const daemons = new Set(['kubelet', 'kube-proxy', 'agent']);
+const daemons = new Set(['kubelet', 'kube-proxy', 'agent', 'network-agent']);
 
 /** Becomes the same program with V8's flags for daemons: same process id, same open files. Flags given by hand stay. */
 function restartWithDaemonFlags(): void {

@@ -1,7 +1,19 @@
 /** Who may import whom: ARCHITECTURE.md's table as code. Pure. */
 
 /** `main → commands → products → client, bootstrap → adapters → objects → base`; products never import each other. */
-const products = ['kubelet', 'proxy', 'cluster-dns', 'apiserver', 'scheduler', 'controllers', 'cloud', 'lab', 'doctor'];
+const products = [
+  'kubelet',
+  'proxy',
+  'cluster-dns',
+  'pod-network',
+  'network-policy',
+  'apiserver',
+  'scheduler',
+  'controllers',
+  'cloud',
+  'lab',
+  'doctor',
+];
 const steps = ['desired', 'dispatch', 'execute', 'observe', 'report', 'serve'];
 
 /** The one place of a package; a package that is not listed may be used by every room above `base`. */

@@ -1,0 +1,19 @@
+/** Whole tables of `nft`: applied in one transaction, and read back as text to see whether they still are the same. */
+import { CommandError, runCommand } from '../processes/processes.ts';
+
+const timeoutMs = 30_000;
+
+/** All of it or nothing. @throws {CommandError} with what nft says */
+export async function applyRules(text: string, signal: AbortSignal): Promise<void> {
+  await runCommand('nft', ['-f', '-'], { input: text, timeoutMs, signal });
+}
+
+/** As nft prints it; undefined when there is no such table. */
+export async function readTable(name: string, signal: AbortSignal): Promise<string | undefined> {
+  try {
+    return (await runCommand('nft', ['list', 'table', 'inet', name], { timeoutMs, signal })).stdout;
+  } catch (err) {
+    if (err instanceof CommandError && err.stderr.includes('No such file or directory')) return undefined;
+    throw err;
+  }
+}
