@@ -129,12 +129,13 @@ export async function createPki(options: PkiOptions): Promise<Pki> {
   };
 }
 
-/** The users of kubeadm's kubeconfigs. */
+/** The users of kubeadm's kubeconfigs, and of the one program that kubeadm does not know. */
 export const users = {
   admin: { name: 'kubernetes-admin', groups: ['system:masters'] },
   controllerManager: { name: 'system:kube-controller-manager' },
   scheduler: { name: 'system:kube-scheduler' },
   kubeProxy: { name: 'system:kube-proxy' },
+  networkAgent: { name: 'gantry:network-agent' },
   kubelet: (nodeName: string) => ({ name: `system:node:${nodeName}`, groups: ['system:nodes'] }),
 } as const;
 

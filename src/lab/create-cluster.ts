@@ -12,7 +12,7 @@ import type { Action, CreateContext } from './actions/create-context.ts';
 import { createNetwork } from './actions/create-network.ts';
 import { createNodes } from './actions/create-nodes.ts';
 import { importImages } from './actions/import-images.ts';
-import { startAgents } from './actions/start-agents.ts';
+import { startAgents, startNetworkAgents } from './actions/start-agents.ts';
 import { startContainerd } from './actions/start-containerd.ts';
 import { startApiServer, startControllerManager, startScheduler } from './actions/start-control-plane.ts';
 import { startEtcd } from './actions/start-etcd.ts';
@@ -40,6 +40,7 @@ export const actions: readonly Action[] = [
   startScheduler,
   startControllerManager,
   startAgents,
+  startNetworkAgents,
   waitReady,
 ];
 
@@ -77,7 +78,7 @@ export async function createCluster(
   const { config, stateRoot, program, waitMs, clock, onPlan, onStep } = options;
   const beginMs = clock.monotonicMs();
   const machine = await gatherMachineFacts();
-  assertFit(machine, { nodes: config.nodes.length, stateRoot, program });
+  assertFit(machine, { config, stateRoot, program });
   const plan = planCluster(config, stateRoot, await usedNetworks(signal), clock.nowMs());
   await claimCluster(stateRoot, plan);
   onPlan(plan);

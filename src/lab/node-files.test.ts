@@ -1,15 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { clusterPaths } from './cluster-state.ts';
-import {
-  cniConfig,
-  containerdConfig,
-  hostsFile,
-  kubeletConfig,
-  machineId,
-  masqueradeRules,
-  nodeFstab,
-} from './node-files.ts';
+import { containerdConfig, hostsFile, kubeletConfig, machineId, nodeFstab, resolvConf } from './node-files.ts';
 import { parseClusterConfig } from './parse-cluster-config.ts';
 import { planCluster } from './plan-cluster.ts';
 
@@ -41,12 +33,6 @@ describe('nodeFstab', () => {
 });
 
 describe('the files of a node', () => {
-  it('the conflist gets the pod network of the node', () => {
-    expect(cniConfig('{"subnet":"{{podCidr}}"}', second)).toBe('{"subnet":"10.244.1.0/24"}');
-    expect(() => cniConfig('{}', second)).toThrow('the template does not contain');
-    expect(() => cniConfig('{"subnet":{{podCidr}}', second)).toThrow(SyntaxError);
-  });
-
   it('every node has its own control group and identity', () => {
     const roots = plan.nodes.map((node) => (parse(kubeletConfig(plan, node)) as { cgroupRoot: string }).cgroupRoot);
     expect(roots).toEqual([`${plan.cgroup}/x-control-plane`, `${plan.cgroup}/x-worker`]);
@@ -60,12 +46,9 @@ describe('the files of a node', () => {
     );
   });
 
-  it('pods keep their address towards pods, and get the node address towards the rest', () => {
-    const rules = masqueradeRules(plan, second).split('\n');
-    expect(rules.indexOf('-A GANTRY-MASQ -d 10.244.0.0/16 -j RETURN')).toBeLessThan(
-      rules.indexOf('-A GANTRY-MASQ -j MASQUERADE'),
-    );
-    expect(rules.find((rule) => rule.startsWith('-A POSTROUTING'))).toContain('-s 10.244.1.0/24');
+  it('search domains of the nodes are those that are asked for', () => {
+    expect(resolvConf(plan)).not.toContain('search');
+    expect(resolvConf({ ...plan, dnsSearch: ['a.example', 'b'] })).toContain('\nsearch a.example b\n');
   });
 
   it.each([true, false])('containerd leaves oom_score_adj alone: %s', (restrictOomScoreAdj) => {

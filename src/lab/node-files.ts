@@ -10,6 +10,7 @@ export const inNode = {
   pki: '/etc/kubernetes/pki',
   kubeletKubeconfig: '/etc/kubernetes/kubelet.conf',
   kubeProxyKubeconfig: '/etc/kubernetes/kube-proxy.conf',
+  networkAgentKubeconfig: '/etc/kubernetes/network-agent.conf',
   controllerManagerKubeconfig: '/etc/kubernetes/controller-manager.conf',
   schedulerKubeconfig: '/etc/kubernetes/scheduler.conf',
   manifests: '/etc/kubernetes/manifests',
@@ -122,17 +123,8 @@ export function kubeProxyConfig(plan: ClusterPlan, node: NodePlan): string {
     clusterCIDR: plan.podSubnet,
     conntrack: { maxPerCore: 0, min: 0 },
     hostnameOverride: node.name,
-    mode: 'iptables',
+    mode: plan.kubeProxyMode,
   });
-}
-
-/** The conflist template of `cni-config/` for one node. @throws {Error} when the template has no place for the network */
-export function cniConfig(template: string, node: NodePlan): string {
-  const text = template.replaceAll('{{podCidr}}', node.podCidr);
-  if (text === template)
-    throw new Error('Cannot fill in the CNI configuration: the template does not contain "{{podCidr}}"');
-  JSON.parse(text); // a broken template is found here, not by the runtime
-  return text;
 }
 
 /** The machine's hosts file, with the cluster's nodes. */
@@ -146,16 +138,10 @@ export function machineId(plan: ClusterPlan, node: NodePlan): string {
   return `${createHash('sha256').update(`${plan.id} ${node.name}`).digest('hex').slice(0, 32)}\n`;
 }
 
-/** What leaves the cluster from a pod gets the node's address; what stays in it keeps the pod's. */
-export function masqueradeRules(plan: ClusterPlan, node: NodePlan): string {
-  return `*nat
-:GANTRY-MASQ - [0:0]
--A GANTRY-MASQ -d ${plan.podSubnet} -j RETURN
--A GANTRY-MASQ -d 224.0.0.0/4 -j RETURN
--A GANTRY-MASQ -j MASQUERADE
--A POSTROUTING -s ${node.podCidr} -m addrtype ! --dst-type LOCAL -m comment --comment "pods to outside of the cluster" -j GANTRY-MASQ
-COMMIT
-`;
+/** The machine's name service is not reachable from a node: names come from the hosts file. */
+export function resolvConf({ dnsSearch }: ClusterPlan): string {
+  const search = dnsSearch.length === 0 ? '' : `search ${dnsSearch.join(' ')}\n`;
+  return `# this lab has no name server outside of the cluster\n${search}`;
 }
 
 /** Blanks separate fields in an fstab. */

@@ -8,8 +8,12 @@ describe('parseClusterConfig', () => {
     expect(parseClusterConfig({}, undefined)).toEqual({
       name: 'gantry',
       nodes: [{ role: 'control-plane', labels: {} }],
+      ipFamily: 'ipv4',
       podSubnet: '10.244.0.0/16',
       serviceSubnet: '10.96.0.0/16',
+      kubeProxyMode: 'iptables',
+      disableDefaultCni: false,
+      dnsSearch: undefined,
     });
   });
 
@@ -21,6 +25,18 @@ describe('parseClusterConfig', () => {
       { role: 'worker', labels: { zone: 'a' } },
     ]);
     expect([config.name, config.podSubnet]).toEqual(['two', '10.9.0.0/16']);
+  });
+
+  it('the network as kind has it', () => {
+    const networking = 'ipFamily: dual, kubeProxyMode: nftables, disableDefaultCNI: true, dnsSearch: [corp.example]';
+    expect(parseClusterConfig({}, `${head}networking: {${networking}}\n`)).toMatchObject({
+      ipFamily: 'dual',
+      podSubnet: '10.244.0.0/16,fd00:10:244::/56',
+      serviceSubnet: '10.96.0.0/16,fd00:10:96::/112',
+      kubeProxyMode: 'nftables',
+      disableDefaultCni: true,
+      dnsSearch: ['corp.example'],
+    });
   });
 
   it('flags win over the file', () => {
@@ -56,6 +72,48 @@ describe('parseClusterConfig', () => {
       flags: { nodes: '20' },
       file: `${head}networking: {podSubnet: 10.8.0.0/20}`,
       problem: 'networking.podSubnet 10.8.0.0/20 is for 16 nodes, not 20',
+    },
+    {
+      name: 'one subnet for two families',
+      flags: {},
+      file: `${head}networking: {ipFamily: dual, podSubnet: 10.8.0.0/16}`,
+      problem: 'an IPv4 network from /8 to /20, a comma and an IPv6 network from /48 to /62: "10.8.0.0/16"',
+    },
+    {
+      name: 'a second pod subnet that is too small',
+      flags: { nodes: '5' },
+      file: `${head}networking: {ipFamily: dual, podSubnet: "10.8.0.0/16,fd00:1::/62"}`,
+      problem: 'networking.podSubnet fd00:1::/62 is for 4 nodes, not 5',
+    },
+    {
+      name: 'IPv6 alone',
+      flags: {},
+      file: `${head}networking: {ipFamily: ipv6}`,
+      problem: '"ipv6" is not supported',
+    },
+    {
+      name: 'no mode',
+      flags: {},
+      file: `${head}networking: {kubeProxyMode: userspace}`,
+      problem: 'networking.kubeProxyMode must be one of iptables, nftables, ipvs, none: "userspace"',
+    },
+    {
+      name: 'no truth value',
+      flags: {},
+      file: `${head}networking: {disableDefaultCNI: "yes"}`,
+      problem: 'networking.disableDefaultCNI must be true or false',
+    },
+    {
+      name: 'no domain',
+      flags: {},
+      file: `${head}networking: {dnsSearch: ["a b"]}`,
+      problem: 'networking.dnsSearch[0] is no domain',
+    },
+    {
+      name: 'unknown field of the network',
+      flags: {},
+      file: `${head}networking: {apiServerPort: 1}`,
+      problem: '"networking.apiServerPort" is not supported',
     },
     { name: 'nodes twice', flags: { nodes: '2' }, file: `${head}nodes: [{}]`, problem: 'exclude each other' },
   ])('refuses: $name', ({ flags, file, problem }) => {

@@ -8,7 +8,7 @@ const plan = (nodes: string, used: string[] = []): ReturnType<typeof planCluster
 
 describe('planCluster', () => {
   it('names nodes as kind does and gives each its own addresses', () => {
-    expect(plan('3').nodes.map(({ name, podCidr }) => [name, podCidr])).toEqual([
+    expect(plan('3').nodes.map(({ name, podCidrs }) => [name, ...podCidrs])).toEqual([
       ['x-control-plane', '10.244.0.0/24'],
       ['x-worker', '10.244.1.0/24'],
       ['x-worker2', '10.244.2.0/24'],
@@ -19,6 +19,18 @@ describe('planCluster', () => {
     expect(server).toBe(`https://${base}.2:6443`);
     expect(serviceIp).toBe('10.96.0.1');
     expect(hostInterface.length).toBeLessThanOrEqual(15);
+  });
+
+  it('gives each node a second address and pod network in a cluster of two families', () => {
+    const file = 'kind: Cluster\napiVersion: kind.x-k8s.io/v1alpha4\nnetworking: {ipFamily: dual}\n';
+    const dual = planCluster(parseClusterConfig({ nodes: '2' }, file), '/state', [], 0);
+    const third = dual.subnet.split('.')[2];
+    expect(dual.ipv6).toEqual({ subnet: `fd00:10:77:${third}::/64`, hostIp: `fd00:10:77:${third}::1` });
+    expect(dual.nodes.map(({ ipv6, podCidrs }) => [ipv6, ...podCidrs])).toEqual([
+      [`fd00:10:77:${third}::2`, '10.244.0.0/24', 'fd00:10:244::/64'],
+      [`fd00:10:77:${third}::3`, '10.244.1.0/24', 'fd00:10:244:1::/64'],
+    ]);
+    expect(dual.podSubnet).toBe('10.244.0.0/16,fd00:10:244::/56');
   });
 
   it('keeps away from networks that the machine uses', () => {

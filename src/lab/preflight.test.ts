@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { preflightProblems } from './preflight.ts';
+import type { NodeConfig } from './parse-cluster-config.ts';
 import type { MachineFacts } from './preflight.ts';
 
 const good: MachineFacts = {
@@ -11,12 +12,18 @@ const good: MachineFacts = {
   missingFiles: [],
   cniBinDir: '/usr/lib/cni',
   missingPlugins: [],
-  cniTemplate: '{}',
   hasOverlay: true,
   hasCgroups: true,
   inotifyInstancesMax: 128,
+  hasIpv6: true,
+  hasIpvs: true,
 };
-const needs = { nodes: 1, stateRoot: '/var/lib/gantry/lab', program: ['/usr/bin/node', '/opt/gantry/dist/gantry.js'] };
+const config = { nodes: nodeConfigs(1), ipFamily: 'ipv4' as const, kubeProxyMode: 'iptables' as const };
+const needs = { config, stateRoot: '/var/lib/gantry/lab', program: ['/usr/bin/node', '/opt/gantry/dist/gantry.js'] };
+
+function nodeConfigs(count: number): NodeConfig[] {
+  return Array.from({ length: count }, () => ({ role: 'worker', labels: {} }));
+}
 
 describe('preflightProblems', () => {
   it.each([
@@ -37,12 +44,12 @@ describe('preflightProblems', () => {
       name: 'packages are named once each',
       facts: {
         missingCommands: ['ctr', 'containerd', 'etcd'],
-        missingPlugins: ['bridge'],
+        missingPlugins: ['ptp'],
         missingFiles: ['catatonit'],
       },
       with: {},
       want: [
-        'ctr, containerd, etcd, /usr/lib/cni/bridge, catatonit missing: apt-get install catatonit containerd containernetworking-plugins etcd-server',
+        'ctr, containerd, etcd, /usr/lib/cni/ptp, catatonit missing: apt-get install catatonit containerd containernetworking-plugins etcd-server',
       ],
     },
     {
@@ -54,8 +61,23 @@ describe('preflightProblems', () => {
     {
       name: 'too few inotify instances',
       facts: {},
-      with: { nodes: 20 },
+      with: { config: { ...config, nodes: nodeConfigs(20) } },
       want: ['the limit of inotify instances is 128, 20 nodes need 320: sysctl -w fs.inotify.max_user_instances=640'],
+    },
+    {
+      name: 'what the kernel lacks is missed',
+      facts: { hasIpv6: false, hasIpvs: false },
+      with: { config: { ...config, ipFamily: 'dual', kubeProxyMode: 'ipvs' } },
+      want: [
+        'the kernel has no IPv6, which networking.ipFamily "dual" needs: boot without ipv6.disable=1',
+        'the kernel has no ip_vs, which networking.kubeProxyMode "ipvs" needs: modprobe ip_vs',
+      ],
+    },
+    {
+      name: 'and only where it is needed',
+      facts: { hasIpv6: false, hasIpvs: false },
+      with: {},
+      want: [],
     },
     {
       name: 'a program that nodes do not see',
@@ -63,7 +85,7 @@ describe('preflightProblems', () => {
       with: { program: ['/var/tmp/gantry.js'] },
       want: ['nodes cannot see /var/tmp/gantry.js: move the program out of /var and /run'],
     },
-  ])('$name', ({ facts, with: changed, want }) => {
+  ] as const)('$name', ({ facts, with: changed, want }) => {
     expect(preflightProblems({ ...good, ...facts }, { ...needs, ...changed })).toEqual(want);
   });
 });

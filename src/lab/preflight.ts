@@ -1,9 +1,10 @@
 /** What a lab needs of the machine. The facts are gathered in one place, judged in another. */
 import { access, constants, readFile, readdir } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { ConfigError } from '../base/errors.ts';
 import { staticPrograms } from './images/lab-images.ts';
+import type { ClusterConfig } from './parse-cluster-config.ts';
 
 export interface MachineFacts {
   isRoot: boolean;
@@ -17,15 +18,15 @@ export interface MachineFacts {
   /** Where the standard CNI plugins are; the Debian place when they are nowhere. */
   cniBinDir: string;
   missingPlugins: readonly string[];
-  /** `cni-config/10-gantry.conflist.json`. */
-  cniTemplate: string;
   hasOverlay: boolean;
   hasCgroups: boolean;
   inotifyInstancesMax: number;
+  hasIpv6: boolean;
+  hasIpvs: boolean;
 }
 
 export interface PreflightNeeds {
-  nodes: number;
+  config: Pick<ClusterConfig, 'nodes' | 'ipFamily' | 'kubeProxyMode'>;
   stateRoot: string;
   program: readonly string[];
 }
@@ -44,6 +45,7 @@ const packageByCommand: Readonly<Record<string, string>> = {
   ip: 'iproute2',
   iptables: 'iptables',
   'iptables-restore': 'iptables',
+  nft: 'nftables',
   conntrack: 'conntrack',
   sysctl: 'procps',
   mount: 'mount',
@@ -52,7 +54,7 @@ const packageByCommand: Readonly<Record<string, string>> = {
   hostname: 'hostname',
 };
 const cniBinDirs = ['/usr/lib/cni', '/opt/cni/bin'];
-const cniPlugins = ['bridge', 'host-local', 'loopback', 'portmap'];
+const cniPlugins = ['ptp', 'host-local', 'loopback', 'portmap'];
 
 /** Pure: every problem, each with its mend. */
 export function preflightProblems(facts: MachineFacts, needs: PreflightNeeds): string[] {
@@ -80,11 +82,18 @@ export function preflightProblems(facts: MachineFacts, needs: PreflightNeeds): s
   if (!facts.hasOverlay) problems.push('the kernel has no overlay file system: modprobe overlay');
   if (!facts.hasCgroups)
     problems.push('control groups are not mounted at /sys/fs/cgroup: mount -t cgroup2 none /sys/fs/cgroup');
-  const inotifyNeeded = inotifyInstancesPerNode * needs.nodes;
+  const { nodes, ipFamily, kubeProxyMode } = needs.config;
+  if (ipFamily === 'dual' && !facts.hasIpv6) {
+    problems.push('the kernel has no IPv6, which networking.ipFamily "dual" needs: boot without ipv6.disable=1');
+  }
+  if (kubeProxyMode === 'ipvs' && !facts.hasIpvs) {
+    problems.push('the kernel has no ip_vs, which networking.kubeProxyMode "ipvs" needs: modprobe ip_vs');
+  }
+  const inotifyNeeded = inotifyInstancesPerNode * nodes.length;
   if (facts.inotifyInstancesMax < inotifyNeeded) {
     const wanted = Math.max(512, 2 * inotifyNeeded);
     problems.push(
-      `the limit of inotify instances is ${facts.inotifyInstancesMax}, ${needs.nodes} nodes need ${inotifyNeeded}: sysctl -w fs.inotify.max_user_instances=${wanted}`,
+      `the limit of inotify instances is ${facts.inotifyInstancesMax}, ${nodes.length} nodes need ${inotifyNeeded}: sysctl -w fs.inotify.max_user_instances=${wanted}`,
     );
   }
   if (/[,:\\]/.test(needs.stateRoot))
@@ -107,7 +116,7 @@ export function assertFit(facts: MachineFacts, needs: PreflightNeeds): void {
 export async function gatherMachineFacts(): Promise<MachineFacts> {
   const status = await readFile('/proc/self/status', 'utf8');
   const capabilities = BigInt(`0x${/^CapEff:\s*([0-9a-f]+)$/m.exec(status)?.[1] ?? '0'}`);
-  const cniBinDir = cniBinDirs.find((dir) => existsSync(join(dir, 'bridge'))) ?? '/usr/lib/cni';
+  const cniBinDir = cniBinDirs.find((dir) => existsSync(join(dir, 'ptp'))) ?? '/usr/lib/cni';
   const files = Object.values(staticPrograms);
   return {
     isRoot: process.geteuid?.() === 0,
@@ -118,9 +127,10 @@ export async function gatherMachineFacts(): Promise<MachineFacts> {
     missingFiles: files.filter(({ path }) => !existsSync(path)).map(({ package: name }) => name),
     cniBinDir,
     missingPlugins: cniPlugins.filter((name) => !existsSync(join(cniBinDir, name))),
-    cniTemplate: await readFile(join(packageDirectory(), 'cni-config', '10-gantry.conflist.json'), 'utf8'),
     hasOverlay: /\toverlay$/m.test(await readFile('/proc/filesystems', 'utf8')),
     hasCgroups: await directoryHasEntries('/sys/fs/cgroup'),
+    hasIpv6: existsSync('/proc/net/if_inet6'),
+    hasIpvs: existsSync('/proc/net/ip_vs'),
     inotifyInstancesMax: Number(await readFile('/proc/sys/fs/inotify/max_user_instances', 'utf8')),
   };
 }
@@ -153,14 +163,5 @@ async function directoryHasEntries(path: string): Promise<boolean> {
     return (await readdir(path)).length > 0;
   } catch {
     return false; // no such directory: reported as a problem
-  }
-}
-
-/** The directory that has `cni-config/`: above the sources, or beside `dist/` for the bundle. */
-function packageDirectory(): string {
-  for (let directory = import.meta.dirname; ; directory = dirname(directory)) {
-    if (existsSync(join(directory, 'cni-config'))) return directory;
-    if (directory === dirname(directory))
-      throw new Error(`Cannot find the "cni-config" directory above "${import.meta.dirname}"`);
   }
 }

@@ -34,4 +34,6 @@ export interface Problem {
   /** The node whose pods are concerned, where it is one. */
   node?: string | undefined;
   message: string;
+  /** It is so with every new node, for a moment. */
+  isUsual?: boolean;
 }

@@ -7,6 +7,7 @@
  * by a file of `install/`. A killed agent leaves everything as it is, and the next one finds it again.
  */
 import { watch } from 'node:fs/promises';
+import { podConflistText } from '../adapters/cni/pod-conflist.ts';
 import { type Link, linkOf } from '../adapters/host-network/links.ts';
 import type { Clock } from '../base/clock.ts';
 import { describeError } from '../base/errors.ts';
@@ -17,7 +18,7 @@ import type { EventSink } from '../client/event-recorder.ts';
 import { Informer } from '../client/informer.ts';
 import { nodes } from '../client/resource-types.ts';
 import type { Node } from '../objects/generated/core-v1.ts';
-import { conflistText, isConfigFile } from './compute/conflist.ts';
+import { isConfigFile } from './compute/conflist.ts';
 import { masqueradeTable } from './compute/masquerade-table.ts';
 import { familyOf } from './compute/networks.ts';
 import { nodeFacts, trimNode } from './compute/node-facts.ts';
@@ -135,7 +136,7 @@ export class PodNetwork {
       await this.#keep('conflist', signal, async () => {
         const plan = await keepConflist(
           this.#options.confDir,
-          conflistText({ podCidrs: facts.podCidrs, mtu: link?.mtu ?? mtuByDefault }),
+          podConflistText({ podCidrs: facts.podCidrs, mtu: link?.mtu ?? mtuByDefault }),
         );
         isForeign = 'foreign' in plan && plan.foreign !== undefined;
         isInCharge = plan.kind !== 'stand-back';
@@ -210,7 +211,8 @@ export class PodNetwork {
     for (const [key, problem] of now) {
       if (this.#problems.get(key)?.message === problem.message) continue;
       this.#problems.set(key, problem);
-      log.warn({ part, reason: problem.message }, 'pods may not be reachable');
+      if (problem.isUsual === true) log.info({ part, reason: problem.message }, 'not yet');
+      else log.warn({ part, reason: problem.message }, 'pods may not be reachable');
       if (problem.node === undefined) continue;
       const target = { apiVersion: 'v1', kind: 'Node', name: nodeName, uid: nodeName };
       events.record(target, 'Warning', 'PodRouteMissing', problem.message);
@@ -224,7 +226,7 @@ export class PodNetwork {
   }
 
   #waitsFor(what: string): Problem {
-    return { key: 'node', message: `node "${this.#options.nodeName}" gets no pod network: ${what}` };
+    return { key: 'node', message: `node "${this.#options.nodeName}" gets no pod network: ${what}`, isUsual: true };
   }
 
   #tellForeign(foreign: string | undefined, isInCharge: boolean): void {

@@ -27,6 +27,8 @@ import {
 /** A runtime that does not answer is down after 30 s. */
 const runtimeDownMs = 150_000;
 const conflist = '/etc/cni/net.d/10-gantry.conflist';
+/** The network agent keeps its own file as it is; what comes before it counts. */
+const otherConflist = '/etc/cni/net.d/05-other.conflist';
 
 describeAsRoot('bad input', () => {
   const lab = useLab();
@@ -153,9 +155,9 @@ describeAsRoot('bad input', () => {
     );
     expect(oneAddress).not.toBe(original);
     const install = (text: string): Promise<string> =>
-      lab.onNode(0, 'sh', '-c', 'printf "%s" "$1" > "$2"', 'sh', text, conflist);
+      lab.onNode(0, 'sh', '-c', 'printf "%s" "$1" > "$2"', 'sh', text, otherConflist);
     await install(oneAddress);
-    onTestFinished(async () => void (await install(original)));
+    onTestFinished(async () => void (await lab.onNode(0, 'rm', otherConflist)));
     await eventually('the runtime has read its network anew', patienceMs, async () => {
       await applyObjects(lab, podOf('holder', untilAsked));
       const { status } = await awaitReady(lab, 'holder');

@@ -15,6 +15,8 @@ import {
 } from './support/pods.ts';
 
 const conflist = '/etc/cni/net.d/10-gantry.conflist';
+/** The network agent keeps its own file as it is; what comes before it counts. */
+const otherConflist = '/etc/cni/net.d/05-other.conflist';
 
 describeAsRoot('gantry why', () => {
   const lab = useLab();
@@ -54,9 +56,9 @@ describeAsRoot('gantry why', () => {
 
     const original = await lab.onNode(0, 'cat', conflist);
     const install = (text: string): Promise<string> =>
-      lab.onNode(0, 'sh', '-c', 'printf "%s" "$1" > "$2"', 'sh', text, conflist);
-    await install(original.replace('"bridge"', '"no-such-plugin"'));
-    onTestFinished(async () => void (await install(original)));
+      lab.onNode(0, 'sh', '-c', 'printf "%s" "$1" > "$2"', 'sh', text, otherConflist);
+    await install(original.replace('"ptp"', '"no-such-plugin"'));
+    onTestFinished(async () => void (await lab.onNode(0, 'rm', '-f', otherConflist)));
     await eventually('the runtime has read its network anew', patienceMs, async () => {
       await applyObjects(lab, podOf('homeless', untilAsked));
       try {
@@ -80,7 +82,7 @@ describeAsRoot('gantry why', () => {
     expect(text).toMatch(/^Note: {3}the kubelet does not answer \(connect (ECONNREFUSED|ENOENT)/m);
     expect(text).toMatch(/ sandbox +failed +network plugin "no-such-plugin": failed to find plugin "no-such-plugin"/);
 
-    await install(original);
+    await lab.onNode(0, 'rm', otherConflist);
     await lab.start(0, 'agent');
     await awaitReady(lab, 'homeless');
     const ready = await untilSituation('homeless', 'Ready');

@@ -1,4 +1,4 @@
-/** Interfaces, addresses and routes by `ip`; rules by `iptables-restore`. Here or, with words before the command, elsewhere. */
+/** Interfaces, addresses and routes by `ip`. Here or, with words before the command, elsewhere. */
 import { runCommand } from '../processes/processes.ts';
 
 /** Words that make a command run in another network namespace, e.g. `nsenter --target 7 --net --`; empty for our own. */
@@ -10,12 +10,6 @@ const timeoutMs = 30_000;
 export async function runIp(commands: readonly string[], prefix: CommandPrefix, signal: AbortSignal): Promise<void> {
   const [file, ...args] = [...prefix, 'ip', '-batch', '-'];
   await runCommand(file, args, { input: `${commands.join('\n')}\n`, timeoutMs, signal });
-}
-
-/** Feeds rules to `iptables-restore --noflush`: chains that they name are emptied first, all others stay. */
-export async function restoreIptables(rules: string, prefix: CommandPrefix, signal: AbortSignal): Promise<void> {
-  const [file, ...args] = [...prefix, 'iptables-restore', '--noflush', '--wait'];
-  await runCommand(file, args, { input: rules, timeoutMs, signal });
 }
 
 /** Sets kernel parameters; those that this kernel lacks are skipped. */

@@ -74,9 +74,13 @@ export function parseBatchFailures(stderr: string): Map<number, string> {
   return failures;
 }
 
-/** Routes with a gateway, of both families, from `/proc/net`. A family that the kernel lacks has none. */
-export async function glanceAtRoutes(): Promise<Array<{ destination: string; gateway: string }>> {
-  const [v4, v6] = await Promise.all(['route', 'ipv6_route'].map((name) => readIfThere(`/proc/net/${name}`)));
+/**
+ * Routes with a gateway, of both families, as a process sees them. A family that the kernel lacks has none.
+ */
+export async function glanceAtRoutes(
+  pid: number | 'self' = 'self',
+): Promise<Array<{ destination: string; gateway: string }>> {
+  const [v4, v6] = await Promise.all(['route', 'ipv6_route'].map((name) => readIfThere(`/proc/${pid}/net/${name}`)));
   return [...parseProcRoutes(v4 ?? ''), ...parseProcIpv6Routes(v6 ?? '')];
 }
 

@@ -1,4 +1,5 @@
 /** Whole tables of `nft`: applied in one transaction, and read back as text to see whether they still are the same. */
+import type { CommandPrefix } from './host-network.ts';
 import { CommandError, runCommand } from '../processes/processes.ts';
 
 const timeoutMs = 30_000;
@@ -9,9 +10,14 @@ export async function applyRules(text: string, signal: AbortSignal): Promise<voi
 }
 
 /** As nft prints it; undefined when there is no such table. */
-export async function readTable(name: string, signal: AbortSignal): Promise<string | undefined> {
+export async function readTable(
+  name: string,
+  signal: AbortSignal,
+  prefix: CommandPrefix = [],
+): Promise<string | undefined> {
+  const [file, ...args] = [...prefix, 'nft', 'list', 'table', 'inet', name];
   try {
-    return (await runCommand('nft', ['list', 'table', 'inet', name], { timeoutMs, signal })).stdout;
+    return (await runCommand(file, args, { timeoutMs, signal })).stdout;
   } catch (err) {
     if (err instanceof CommandError && err.stderr.includes('No such file or directory')) return undefined;
     throw err;

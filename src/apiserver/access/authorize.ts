@@ -84,7 +84,7 @@ const rules: readonly Rule[] = [
     verbs: read,
     resources: ['services', 'endpoints', 'nodes', 'endpointslices.discovery.k8s.io', 'servicecidrs.networking.k8s.io'],
   },
-  { who: ['system:kube-proxy'], verbs: write, resources: ['events', 'events.events.k8s.io'] },
+  { who: ['system:kube-proxy', 'gantry:network-agent'], verbs: write, resources: ['events', 'events.events.k8s.io'] },
   {
     who: ['@system:authenticated'],
     verbs: ['create'],

@@ -49,6 +49,7 @@ export const distributeCertificates: Action = {
           writePair(at(inNode.kubeletCert), at(inNode.kubeletKey), serving),
           writeUserKubeconfig(context, at(inNode.kubeletKubeconfig), users.kubelet(node.name)),
           writeUserKubeconfig(context, at(inNode.kubeProxyKubeconfig), users.kubeProxy),
+          writeUserKubeconfig(context, at(inNode.networkAgentKubeconfig), users.networkAgent),
         ]);
       }),
     ]);

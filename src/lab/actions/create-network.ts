@@ -5,6 +5,8 @@ import type { Action } from './create-context.ts';
 
 export const bridgeHolder = 'network';
 export const bridgeName = 'br0';
+/** Of nodes' interfaces: the kernel's choice for a pair of them. */
+export const nodeMtu = 1500;
 
 /**
  * The cluster's bridge lives in namespaces of its own and the host plugs in like a node. So neither the host's firewall
@@ -29,6 +31,7 @@ export const createNetwork: Action = {
       [
         `link add ${plan.hostInterface} type veth peer name host netns ${pid}`,
         `address add ${plan.hostIp}/${prefixLength} dev ${plan.hostInterface}`,
+        ...(plan.ipv6 === undefined ? [] : [`address add ${plan.ipv6.hostIp}/64 dev ${plan.hostInterface} nodad`]),
         `link set ${plan.hostInterface} up`,
       ],
       [],

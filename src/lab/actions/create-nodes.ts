@@ -1,10 +1,10 @@
 import { mkdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { readCgroupMounts } from '../../adapters/cgroup-trees/cgroup-trees.ts';
-import { restoreIptables, runIp, setSysctls } from '../../adapters/host-network/host-network.ts';
+import { runIp, setSysctls } from '../../adapters/host-network/host-network.ts';
 import { enter, rootInside } from '../../adapters/namespaces/namespaces.ts';
 import { LabNode } from '../lab-node.ts';
-import { hostsFile, inNode, machineId, masqueradeRules, nodeFstab, varDirectories } from '../node-files.ts';
+import { hostsFile, inNode, machineId, nodeFstab, resolvConf, varDirectories } from '../node-files.ts';
 import type { ClusterPlan, NodePlan } from '../plan-cluster.ts';
 import { bridgeName } from './create-network.ts';
 import { made, onEveryNode } from './create-context.ts';
@@ -58,7 +58,9 @@ async function connect(context: CreateContext, node: LabNode, nodePlan: NodePlan
         `address add ${nodePlan.ip}/${prefixLength} dev eth0`,
         'link set eth0 up',
         `route add default via ${plan.hostIp}`,
-        ...plan.nodes.filter((other) => other !== nodePlan).map(({ podCidr, ip }) => `route add ${podCidr} via ${ip}`),
+        ...(plan.ipv6 === undefined
+          ? []
+          : [`address add ${nodePlan.ipv6 ?? ''}/64 dev eth0 nodad`, `route add default via ${plan.ipv6.hostIp}`]),
       ],
       inside,
       signal,
@@ -73,17 +75,15 @@ async function connect(context: CreateContext, node: LabNode, nodePlan: NodePlan
       inside,
       signal,
     ),
-    restoreIptables(masqueradeRules(plan, nodePlan), inside, signal),
     node.run(['hostname', nodePlan.name], signal),
   ]);
 }
 
 async function writeMachineFiles(plan: ClusterPlan, node: LabNode, nodePlan: NodePlan): Promise<void> {
   const root = rootInside(node.init.pid);
-  // The machine's name service is not reachable from a node: names come from the hosts file.
   await rm(join(root, 'etc/resolv.conf'), { force: true });
   await Promise.all([
-    writeFile(join(root, 'etc/resolv.conf'), '# this lab has no name server outside of the cluster\n'),
+    writeFile(join(root, 'etc/resolv.conf'), resolvConf(plan)),
     writeFile(join(root, 'etc/hostname'), `${node.name}\n`),
     writeFile(join(root, 'etc/machine-id'), machineId(plan, nodePlan)),
     readFile(join(root, 'etc/hosts'), 'utf8').then((hosts) =>

@@ -1,9 +1,11 @@
 import { access, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { podConflistName, podConflistText } from '../../adapters/cni/pod-conflist.ts';
 import { rootInside } from '../../adapters/namespaces/namespaces.ts';
 import { labImages } from '../images/lab-images.ts';
-import { cniConfig, containerdConfig, inNode } from '../node-files.ts';
+import { containerdConfig, inNode } from '../node-files.ts';
 import { onEveryNode } from './create-context.ts';
+import { nodeMtu } from './create-network.ts';
 import type { Action } from './create-context.ts';
 
 /** A runtime per node, with the node's own pod network. */
@@ -22,7 +24,7 @@ export const startContainerd: Action = {
       const root = rootInside(node.init.pid);
       await Promise.all([
         writeFile(join(root, inNode.containerdConfig), config),
-        writeFile(join(root, inNode.cniConfDir, '10-gantry.conflist'), cniConfig(machine.cniTemplate, plan)),
+        ...(context.plan.disableDefaultCni ? [] : [writeConflist(root, plan.podCidrs)]),
       ]);
       const id = await node.spawn('containerd', ['containerd', '--config', inNode.containerdConfig], signal);
       const socket = join(root, inNode.containerdSocket);
@@ -30,6 +32,12 @@ export const startContainerd: Action = {
     });
   },
 };
+
+/** What the network agent would write some moments later: until then nothing would start, and nobody is Ready. */
+async function writeConflist(root: string, podCidrs: readonly string[]): Promise<void> {
+  const text = podConflistText({ podCidrs, mtu: nodeMtu });
+  await writeFile(join(root, inNode.cniConfDir, podConflistName), text);
+}
 
 async function exists(path: string): Promise<boolean> {
   try {

@@ -5,14 +5,19 @@ import type { ApiClient } from '../../client/api-client.ts';
 import { HttpApiClient } from '../../client/http-api-client.ts';
 import { loadKubeconfig } from '../../client/kubeconfig.ts';
 import { nodes, serviceAccounts } from '../../client/resource-types.ts';
+import { glanceAtRoutes } from '../../adapters/host-network/routes.ts';
+import { readTable } from '../../adapters/host-network/rule-tables.ts';
+import { enter } from '../../adapters/namespaces/namespaces.ts';
 import { isRunning } from '../../adapters/process-table/process-table.ts';
 import type { Node } from '../../objects/generated/core-v1.ts';
 import { logPath, readProcesses } from '../cluster-state.ts';
 import { logTail } from '../lab-node.ts';
 import type { ClusterPlan } from '../plan-cluster.ts';
+import { onEveryNode } from './create-context.ts';
 import type { Action, CreateContext } from './create-context.ts';
 
 const retryMs = 50;
+const masqueradeTable = 'gantry-pod-network';
 const watchOverMs = 250;
 /** At least, also when nobody waits for Ready. */
 const registerTimeoutMs = 30_000;
@@ -21,7 +26,7 @@ const registerTimeoutMs = 30_000;
 export const waitReady: Action = {
   name: 'ready',
   title: 'nodes Ready',
-  needs: ['agents', 'import', 'kube-scheduler', 'kube-controller-manager'],
+  needs: ['agents', 'network agents', 'import', 'kube-scheduler', 'kube-controller-manager'],
   run: async (context, signal) => {
     const { clock, paths } = context;
     const client = new HttpApiClient({
@@ -40,11 +45,8 @@ export const waitReady: Action = {
   },
 };
 
-async function becomeUsable(
-  client: ApiClient,
-  { plan, clock, waitMs }: CreateContext,
-  signal: AbortSignal,
-): Promise<void> {
+async function becomeUsable(client: ApiClient, context: CreateContext, signal: AbortSignal): Promise<void> {
+  const { plan, clock, waitMs } = context;
   await withDeadline(
     'Waiting for the nodes to register',
     Math.max(waitMs, registerTimeoutMs),
@@ -52,10 +54,11 @@ async function becomeUsable(
     signal,
     (deadline) => assignPodNetworks(client, plan, clock, deadline),
   );
-  if (waitMs === 0) return;
-  await withDeadline('Waiting for the nodes to be Ready', waitMs, clock, signal, (deadline) =>
-    becomeReady(client, plan, clock, deadline),
-  );
+  if (waitMs === 0 || plan.disableDefaultCni) return; // nobody is Ready before a network add-on is installed
+  await withDeadline('Waiting for the nodes to be Ready', waitMs, clock, signal, async (deadline) => {
+    await becomeReady(client, plan, clock, deadline);
+    await onEveryNode(context, (node) => becomeConnected(node.init.pid, plan, clock, deadline));
+  });
 }
 
 /** The pod network of each node was chosen before there was an API; the Node objects, once there, have to say the same. */
@@ -66,10 +69,10 @@ async function assignPodNetworks(
   signal: AbortSignal,
 ): Promise<void> {
   await Promise.all(
-    plan.nodes.map(async ({ name, podCidr }) => {
+    plan.nodes.map(async ({ name, podCidrs }) => {
       for (;;) {
         try {
-          await client.patch(nodes, { name }, 'merge', { spec: { podCIDR: podCidr, podCIDRs: [podCidr] } }, signal);
+          await client.patch(nodes, { name }, 'merge', { spec: { podCIDR: podCidrs[0], podCIDRs: podCidrs } }, signal);
           return;
         } catch (err) {
           if (!isUnavailable(err) && !isNotFound(err) && !isConflict(err)) throw err;
@@ -93,6 +96,20 @@ async function becomeReady(client: ApiClient, plan: ClusterPlan, clock: Clock, s
     } catch (err) {
       if (!isUnavailable(err) && !isNotFound(err)) throw err;
     }
+    await clock.sleep(retryMs, signal);
+    signal.throwIfAborted();
+  }
+}
+
+/** The network agent has done its work: nobody else makes such rules and such routes. */
+async function becomeConnected(pid: number, plan: ClusterPlan, clock: Clock, signal: AbortSignal): Promise<void> {
+  const isConnected = async (): Promise<boolean> => {
+    const destinations = new Set((await glanceAtRoutes(pid)).map(({ destination }) => destination));
+    const missing = plan.nodes.filter(({ podCidrs }) => !podCidrs.every((cidr) => destinations.has(cidr)));
+    if (missing.length > 1) return false; // the node's own pods need no route
+    return (await readTable(masqueradeTable, signal, enter(pid))) !== undefined;
+  };
+  while (!(await isConnected())) {
     await clock.sleep(retryMs, signal);
     signal.throwIfAborted();
   }

@@ -1,28 +1,13 @@
 import { describe, expect, it } from 'vitest';
-import { conflistName, conflistText, isOurs, planConflist } from './conflist.ts';
+import { podConflistName, podConflistText } from '../../adapters/cni/pod-conflist.ts';
+import { planConflist } from './conflist.ts';
 
 const podCidrs = ['10.244.1.0/24', 'fd00:1:0:1::/64'];
-const wanted = conflistText({ podCidrs, mtu: 1400 });
-const own = { name: conflistName, content: wanted };
-const older = { name: conflistName, content: conflistText({ podCidrs, mtu: 1500 }) };
+const wanted = podConflistText({ podCidrs, mtu: 1400 });
+const own = { name: podConflistName, content: wanted };
+const older = { name: podConflistName, content: podConflistText({ podCidrs, mtu: 1500 }) };
 const cilium = { name: '05-cilium.conflist', content: '{"name":"cilium"}' };
 const podman = { name: '87-podman.conflist', content: '{"name":"podman"}' };
-
-describe('conflistText', () => {
-  it('has a range set and a default route per family, and the MTU of the link', () => {
-    const [ptp] = (JSON.parse(wanted) as { plugins: unknown[] }).plugins;
-    expect(ptp).toMatchObject({
-      type: 'ptp',
-      mtu: 1400,
-      ipMasq: false,
-      ipam: {
-        ranges: [[{ subnet: '10.244.1.0/24' }], [{ subnet: 'fd00:1:0:1::/64' }]],
-        routes: [{ dst: '0.0.0.0/0' }, { dst: '::/0' }],
-      },
-    });
-    expect(isOurs(wanted)).toBe(true);
-  });
-});
 
 describe('planConflist', () => {
   it.each([
@@ -45,7 +30,7 @@ describe('planConflist', () => {
     },
     {
       name: 'our name, written by somebody else',
-      files: [{ name: conflistName, content: '{"name":"gantry"}' }],
+      files: [{ name: podConflistName, content: '{"name":"gantry"}' }],
       want: {
         kind: 'refuse',
         problem: '"10-gantry.conflist" was written by somebody else: remove it, and it will be written anew',
@@ -53,7 +38,7 @@ describe('planConflist', () => {
     },
     {
       name: 'our name, torn',
-      files: [{ name: conflistName, content: wanted.slice(0, 40) }],
+      files: [{ name: podConflistName, content: wanted.slice(0, 40) }],
       want: {
         kind: 'refuse',
         problem:

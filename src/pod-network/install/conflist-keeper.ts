@@ -1,14 +1,8 @@
 /** Keeps the CNI configuration of this node's pods where the runtime looks for it. */
 import { mkdir, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import {
-  type ConfigFile,
-  type ConflistPlan,
-  conflistName,
-  isConfigFile,
-  isOurs,
-  planConflist,
-} from '../compute/conflist.ts';
+import { podConflistName } from '../../adapters/cni/pod-conflist.ts';
+import { type ConfigFile, type ConflistPlan, isConfigFile, isOurs, planConflist } from '../compute/conflist.ts';
 
 /** Enough for any configuration: what is longer is read as far, and is none then. */
 const bytesMax = 1024 * 1024;
@@ -19,18 +13,18 @@ export async function keepConflist(directory: string, wanted: string): Promise<C
   if (plan.kind !== 'write') return plan;
   await mkdir(directory, { recursive: true });
   // The runtime looks at what is renamed, and only at names with an ending that it knows: it never sees half a file.
-  const unfinished = join(directory, `${conflistName}.temp`);
+  const unfinished = join(directory, `${podConflistName}.temp`);
   await writeFile(unfinished, wanted, { mode: 0o644, flush: true });
-  await rename(unfinished, join(directory, conflistName));
+  await rename(unfinished, join(directory, podConflistName));
   return plan;
 }
 
 /** @returns whether there was one of ours */
 export async function removeConflist(directory: string): Promise<boolean> {
-  const own = (await readConfigs(directory)).find(({ name }) => name === conflistName);
-  await rm(join(directory, `${conflistName}.temp`), { force: true });
+  const own = (await readConfigs(directory)).find(({ name }) => name === podConflistName);
+  await rm(join(directory, `${podConflistName}.temp`), { force: true });
   if (own === undefined || !isOurs(own.content)) return false;
-  await rm(join(directory, conflistName), { force: true });
+  await rm(join(directory, podConflistName), { force: true });
   return true;
 }
 

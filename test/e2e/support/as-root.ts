@@ -1,8 +1,13 @@
 /** Suites that need the real machine: with root and everything installed they run, otherwise they are skipped by name. */
 import { describe } from 'vitest';
+import { parseClusterConfig } from '../../../src/lab/parse-cluster-config.ts';
 import { gatherMachineFacts, preflightProblems } from '../../../src/lab/preflight.ts';
 
-const problems = preflightProblems(await gatherMachineFacts(), { nodes: 1, stateRoot: '/tmp', program: [] });
+const problems = preflightProblems(await gatherMachineFacts(), {
+  config: parseClusterConfig({}, undefined),
+  stateRoot: '/tmp',
+  program: [],
+});
 
 /** Why suites that need the machine are skipped; undefined when they are not. */
 export const skipReason: string | undefined = problems.length === 0 ? undefined : problems.join('; ');
