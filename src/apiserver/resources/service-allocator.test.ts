@@ -41,7 +41,29 @@ describe('ServiceAllocator', () => {
     expect(allocator.takeAnyPort('a/u')).toBe(30_001);
   });
 
-  it.each(['10.96.0.0', 'fd00::/112', '10.96.0.0/16,fd00::/112', 'x/16'])('refuses the range "%s" by name', (cidr) => {
-    expect(() => new ServiceAllocator(cidr, ports)).toThrow(`Cannot use service range "${cidr}"`);
+  it('gives addresses of both families, each from its range', () => {
+    const allocator = new ServiceAllocator('10.0.0.0/24,fd00:96::/112', ports, () => 0);
+    expect(allocator.families).toEqual(['IPv4', 'IPv6']);
+    expect(['IPv6', 'IPv4'].map((family) => allocator.takeAnyIp('a/a', family))).toEqual(['fd00:96::100', '10.0.0.16']);
+    expect(() => allocator.takeIp('fd00:96:0::0100', 'a/b')).toThrow('provided IP is already allocated');
+    expect(() => allocator.takeIp('fd00:97::1', 'a/b')).toThrow('does not match the current range');
+    allocator.drop({
+      metadata: { name: 'a', namespace: 'a' },
+      spec: { clusterIP: '10.0.0.16', clusterIPs: ['10.0.0.16', 'fd00:96::100'] },
+    });
+    expect(() => allocator.takeIp('fd00:96::100', 'a/b')).not.toThrow();
   });
+
+  it('has no addresses of a family without a range', () => {
+    const allocator = new ServiceAllocator('fd00:96::/112', ports);
+    expect([allocator.families, allocator.firstIp]).toEqual([['IPv6'], 'fd00:96::1']);
+    expect(() => allocator.takeAnyIp('a/a', 'IPv4')).toThrow('no range of IPv4');
+  });
+
+  it.each(['10.96.0.0', '10.96.0.0/16,', '10.96.0.0/16,10.97.0.0/16', 'fd00::/48', '10.0.0.0/4', 'a,b,c', 'x/16'])(
+    'refuses the range "%s" by name',
+    (cidr) => {
+      expect(() => new ServiceAllocator(cidr, ports)).toThrow(`Cannot use service range "${cidr}"`);
+    },
+  );
 });

@@ -3,6 +3,7 @@
  * so they are filled from these at start and after a break of the watch, and what is lost comes back that way.
  */
 import type { Service } from '../../objects/generated/core-v1.ts';
+import { type IpFamily, ServiceIpRange, usualIp } from './service-ip-range.ts';
 
 /** The address or port cannot be had; the text is upstream's. */
 export class AllocationError extends Error {
@@ -15,8 +16,8 @@ export interface PortRange {
 }
 
 export class ServiceAllocator {
-  readonly #base: number;
-  readonly #size: number;
+  /** The primary one first; at most one of each family. */
+  readonly #ranges: readonly [ServiceIpRange, ...ServiceIpRange[]];
   readonly #ports: PortRange;
   /** Address → the Service that has it. */
   readonly #ipOwners = new Map<string, string>();
@@ -24,46 +25,54 @@ export class ServiceAllocator {
   readonly #portOwners = new Map<number, string>();
   readonly #random: () => number;
 
-  /** @throws {RangeError} when `cidr` is no IPv4 range */
-  constructor(cidr: string, ports: PortRange, random: () => number = Math.random) {
-    const [address = '', bits = ''] = cidr.split('/');
-    const base = parseIpv4(address);
-    const prefix = Number(bits);
-    if (base === undefined || bits === '' || !(prefix >= 8 && prefix <= 30)) {
-      throw new RangeError(`Cannot use service range "${cidr}": expected one IPv4 range like 10.96.0.0/16`);
+  /** @param cidrs one range, or one of each family with a comma between @throws {RangeError} when they are none */
+  constructor(cidrs: string, ports: PortRange, random: () => number = Math.random) {
+    const [primary, secondary, ...more] = cidrs.split(',').map((cidr) => ServiceIpRange.parse(cidr));
+    const isOfTwo = cidrs.includes(',');
+    if (
+      primary === undefined ||
+      more.length > 0 ||
+      isOfTwo !== (secondary !== undefined) ||
+      primary.family === secondary?.family
+    ) {
+      throw new RangeError(
+        `Cannot use service range "${cidrs}": expected one range like 10.96.0.0/16, or one of each family like 10.96.0.0/16,fd00:10:96::/112`,
+      );
     }
-    this.#size = 2 ** (32 - prefix);
-    this.#base = base - (base % this.#size);
+    this.#ranges = secondary === undefined ? [primary] : [primary, secondary];
     this.#ports = ports;
     this.#random = random;
   }
 
+  /** The cluster's, primary first. */
+  get families(): readonly [IpFamily, ...IpFamily[]] {
+    const [primary, ...others] = this.#ranges;
+    return [primary.family, ...others.map(({ family }) => family)];
+  }
+
   /** The first address: that of the Service default/kubernetes. */
   get firstIp(): string {
-    return formatIpv4(this.#base + 1);
+    return this.#ranges[0].at(1);
   }
 
   /** Takes over what a stored Service has; an address that two claim stays with the first. */
   adopt(service: Service): void {
     const owner = ownerOf(service);
-    const { clusterIP } = service.spec;
-    if (clusterIP && clusterIP !== 'None' && !this.#ipOwners.has(clusterIP)) this.#ipOwners.set(clusterIP, owner);
+    for (const ip of clusterIpsOf(service)) if (!this.#ipOwners.has(ip)) this.#ipOwners.set(ip, owner);
     for (const port of nodePortsOf(service)) if (!this.#portOwners.has(port)) this.#portOwners.set(port, owner);
   }
 
   /** Gives back all that the Service has. */
   drop(service: Service): void {
     const owner = ownerOf(service);
-    const { clusterIP = '' } = service.spec;
-    this.releaseIp(clusterIP, owner);
+    for (const ip of clusterIpsOf(service)) this.releaseIp(ip, owner);
     for (const port of nodePortsOf(service)) this.releasePort(port, owner);
   }
 
   /** @throws {AllocationError} */
-  takeIp(wanted: string, owner: string): void {
-    const number = parseIpv4(wanted);
-    const offset = number === undefined ? -1 : number - this.#base;
-    if (offset <= 0 || offset >= this.#size - 1) {
+  takeIp(asked: string, owner: string): void {
+    const wanted = usualIp(asked);
+    if (!this.#ranges.some((range) => range.contains(wanted))) {
       throw new AllocationError(
         `failed to allocate IP ${wanted}: the provided network does not match the current range`,
       );
@@ -75,22 +84,25 @@ export class ServiceAllocator {
   }
 
   /** A free address: from the upper band while there is one, so that the lower stays for those who name theirs. */
-  takeAnyIp(owner: string): string {
-    const reserved = this.#size <= 16 ? 0 : Math.min(Math.max(16, this.#size / 16), 256);
+  takeAnyIp(owner: string, family: string = this.families[0]): string {
+    const range = this.#ranges.find((one) => one.family === family);
+    if (range === undefined) throw new AllocationError(`failed to allocate a serviceIP: no range of ${family}`);
+    const { reserved, lastOffset } = range;
     for (const [from, to] of [
-      [Math.max(1, reserved), this.#size - 2],
+      [Math.max(1, reserved), lastOffset],
       [1, Math.max(1, reserved) - 1],
     ] as const) {
-      const free = pickFree(from, to, this.#random, (offset) => !this.#ipOwners.has(formatIpv4(this.#base + offset)));
+      const free = pickFree(from, to, this.#random, (offset) => !this.#ipOwners.has(range.at(offset)));
       if (free === undefined) continue;
-      const ip = formatIpv4(this.#base + free);
+      const ip = range.at(free);
       this.#ipOwners.set(ip, owner);
       return ip;
     }
     throw new AllocationError('failed to allocate a serviceIP: range is full');
   }
 
-  releaseIp(ip: string, owner: string): void {
+  releaseIp(asked: string, owner: string): void {
+    const ip = usualIp(asked);
     if (this.#ipOwners.get(ip) === owner) this.#ipOwners.delete(ip);
   }
 
@@ -130,6 +142,12 @@ export class ServiceAllocator {
 
 export const ownerOf = ({ metadata }: Service): string => `${metadata.namespace ?? ''}/${metadata.name}`;
 
+/** In the usual spelling; none of a headless one. */
+export function clusterIpsOf({ spec }: Service): string[] {
+  const ips = spec.clusterIPs ?? (spec.clusterIP === undefined ? [] : [spec.clusterIP]);
+  return ips.filter((ip) => ip !== '' && ip !== 'None').map(usualIp);
+}
+
 export function nodePortsOf({ spec }: Service): number[] {
   const ports = (spec.ports ?? []).map(({ nodePort }) => nodePort ?? 0);
   return [...new Set([...ports, spec.healthCheckNodePort ?? 0])].filter((port) => port > 0);
@@ -145,14 +163,4 @@ function pickFree(from: number, to: number, random: () => number, isFree: (n: nu
   }
   for (let n = from; n <= to; n++) if (isFree(n)) return n;
   return undefined;
-}
-
-function parseIpv4(text: string): number | undefined {
-  const parts = text.split('.').map((part) => (/^\d{1,3}$/.test(part) ? Number(part) : 256));
-  if (parts.length !== 4 || parts.some((part) => part > 255)) return undefined;
-  return parts.reduce((sum, part) => sum * 256 + part, 0);
-}
-
-function formatIpv4(number: number): string {
-  return [24, 16, 8, 0].map((shift) => Math.floor(number / 2 ** shift) % 256).join('.');
 }

@@ -1,10 +1,12 @@
 import type { Service, ServicePort } from '../../objects/generated/core-v1.ts';
-import { isSameJson, textAt } from './api-object.ts';
+import { textAt } from './api-object.ts';
 import { type FieldError, duplicate, forbiddenField, invalidValue, notSupported, required } from './field-errors.ts';
 import { portNameErrors } from './pod-validation.ts';
 import { serviceColumns } from './print-others.ts';
 import { type Reservation, type Strategy, typed } from './resource.ts';
-import { AllocationError, type ServiceAllocator, nodePortsOf, ownerOf } from './service-allocator.ts';
+import { AllocationError, type ServiceAllocator, clusterIpsOf, nodePortsOf, ownerOf } from './service-allocator.ts';
+import { changedAddressErrors, dropSecondFamily, familyErrors, fillFamilies } from './service-families.ts';
+import { usualIp } from './service-ip-range.ts';
 import { invalid } from './status-error.ts';
 import { labelProblems } from './validate-names.ts';
 
@@ -45,12 +47,13 @@ export function serviceStrategy(allocator: ServiceAllocator): Strategy {
 
     prepareCreate(object) {
       object['status'] = { loadBalancer: {} };
-      defaultFamilies(typed<Service>(object));
+      fillFamilies(typed<Service>(object), allocator.families);
     },
 
     prepareUpdate(object, old) {
       carryOver(typed<Service>(object), typed<Service>(old));
-      defaultFamilies(typed<Service>(object));
+      dropSecondFamily(typed<Service>(object), typed<Service>(old));
+      fillFamilies(typed<Service>(object), allocator.families);
     },
 
     reserve(object, old) {
@@ -63,32 +66,14 @@ export function serviceStrategy(allocator: ServiceAllocator): Strategy {
     },
 
     validate(object) {
-      return validateService(typed<Service>(object));
+      const service = typed<Service>(object);
+      return [...validateService(service), ...familyErrors(service, allocator.families)];
     },
 
     validateUpdate(object, old) {
-      const now = typed<Service>(object).spec;
-      const before = typed<Service>(old).spec;
-      const isKept = before.type === 'ExternalName' || now.type === 'ExternalName' || !before.clusterIP;
-      if (isKept || now.clusterIP === before.clusterIP) return [];
-      return [invalidValue('spec.clusterIPs[0]', now.clusterIPs ?? [], 'may not change once set')];
+      return changedAddressErrors(typed<Service>(object), typed<Service>(old));
     },
   };
-}
-
-function defaultFamilies({ spec }: Service): void {
-  if (spec.type === 'ExternalName') {
-    delete spec.ipFamilies;
-    delete spec.ipFamilyPolicy;
-    return;
-  }
-  const isWithoutSelector = spec.clusterIP === 'None' && Object.keys(spec.selector ?? {}).length === 0;
-  if (isWithoutSelector && spec.ipFamilies === undefined) {
-    spec.ipFamilies = ['IPv4', 'IPv6'];
-    spec.ipFamilyPolicy ??= 'RequireDualStack';
-  }
-  spec.ipFamilyPolicy ??= 'SingleStack';
-  spec.ipFamilies ??= ['IPv4'];
 }
 
 /** What the client left out stays: the address, the ports by name. */
@@ -100,7 +85,8 @@ function carryOver(service: Service, old: Service): void {
       delete spec.clusterIPs;
     }
   } else if (old.spec.type !== 'ExternalName') {
-    if (!spec.clusterIP && spec.clusterIPs?.[0] === undefined) {
+    const [firstIp] = spec.clusterIPs ?? [];
+    if (firstIp === undefined && (!spec.clusterIP || spec.clusterIP === old.spec.clusterIP)) {
       spec.clusterIP = old.spec.clusterIP;
       spec.clusterIPs = old.spec.clusterIPs;
     }
@@ -143,26 +129,30 @@ function reserveFor(service: Service, old: Service | undefined, allocator: Servi
     }
   };
 
-  const oldIp = old?.spec.clusterIP ?? '';
+  const oldIps = old === undefined ? [] : clusterIpsOf(old);
   if (spec.type !== 'ExternalName') {
-    const wanted = spec.clusterIP || (spec.clusterIPs?.[0] ?? '');
-    if (wanted === 'None') {
+    const wanted = spec.clusterIPs ?? (spec.clusterIP ? [spec.clusterIP] : []);
+    if (wanted[0] === 'None') {
       spec.clusterIP = 'None';
       spec.clusterIPs = ['None'];
-    } else if (wanted === '') {
-      const ip = allocator.takeAnyIp(owner);
-      undo.push(() => allocator.releaseIp(ip, owner));
-      spec.clusterIP = ip;
-      spec.clusterIPs = [ip];
     } else {
-      spec.clusterIP = wanted;
-      spec.clusterIPs ??= [wanted];
-      if (wanted !== oldIp) {
-        attempt('spec.clusterIPs', spec.clusterIPs, () => {
-          allocator.takeIp(wanted, owner);
-          undo.push(() => allocator.releaseIp(wanted, owner));
-        });
-      }
+      const ips = (spec.ipFamilies ?? []).map((family, i) => {
+        const ip = wanted[i];
+        if (ip !== undefined && ip !== '') {
+          if (!oldIps.includes(usualIp(ip))) {
+            attempt('spec.clusterIPs', wanted, () => {
+              allocator.takeIp(ip, owner);
+              undo.push(() => allocator.releaseIp(ip, owner));
+            });
+          }
+          return ip;
+        }
+        const any = allocator.takeAnyIp(owner, family);
+        undo.push(() => allocator.releaseIp(any, owner));
+        return any;
+      });
+      spec.clusterIP = ips[0];
+      spec.clusterIPs = ips;
     }
   }
   const own = new Set(old === undefined ? [] : nodePortsOf(old));
@@ -197,7 +187,8 @@ function reserveFor(service: Service, old: Service | undefined, allocator: Servi
     release,
     keep: () => {
       if (old === undefined) return;
-      if (oldIp !== '' && oldIp !== spec.clusterIP) allocator.releaseIp(oldIp, owner);
+      const keptIps = clusterIpsOf(service);
+      for (const ip of oldIps) if (!keptIps.includes(ip)) allocator.releaseIp(ip, owner);
       const kept = new Set(nodePortsOf(service));
       for (const port of nodePortsOf(old)) if (!kept.has(port)) allocator.releasePort(port, owner);
     },
@@ -248,15 +239,6 @@ function validateService({ spec }: Service): FieldError[] {
   }
   if (!['ClientIP', 'None'].includes(spec.sessionAffinity ?? '')) {
     errors.push(notSupported('spec.sessionAffinity', spec.sessionAffinity, ['ClientIP', 'None']));
-  }
-  if (spec.ipFamilyPolicy === 'RequireDualStack' && !isSameJson(spec.clusterIPs, ['None'])) {
-    errors.push(
-      invalidValue(
-        'spec.ipFamilyPolicy',
-        spec.ipFamilyPolicy,
-        'this cluster is not configured for dual-stack services',
-      ),
-    );
   }
   const isExternal = spec.type === 'NodePort' || spec.type === 'LoadBalancer' || (spec.externalIPs ?? []).length > 0;
   if (spec.externalTrafficPolicy && !isExternal) {
