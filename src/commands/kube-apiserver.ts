@@ -56,7 +56,11 @@ export function apiServerFlags(): Command {
     .option('--service-account-signing-key-file <file>', 'private key that signs service account tokens')
     .requiredOption('--service-account-issuer <url>', 'issuer of service account tokens; may be repeated', repeated)
     .option('--api-audiences <names>', 'audiences of the API, comma separated; the issuers by default')
-    .option('--service-cluster-ip-range <cidrs>', 'addresses of Services: one range, or one of each family', '10.96.0.0/16')
+    .option(
+      '--service-cluster-ip-range <cidrs>',
+      'addresses of Services: one range, or one of each family',
+      '10.96.0.0/16',
+    )
     .option('--service-node-port-range <range>', 'ports of Services on the nodes', '30000-32767')
     .option('--kubelet-client-certificate <file>', 'client certificate for kubelets')
     .option('--kubelet-client-key <file>', 'its key')
