@@ -19,7 +19,7 @@ import { applyConntrackSettings } from '../proxy/kernel-settings.ts';
 import { parseProxyConfig } from '../proxy/parse-proxy-config.ts';
 import type { ProxyConfig } from '../proxy/proxy-config.ts';
 import { Proxy } from '../proxy/proxy.ts';
-import { backends } from './proxy-backends/backends.ts';
+import { backends, servedModes } from './proxy-backends/backends.ts';
 import { staySmall } from './stay-small.ts';
 
 export async function run(args: readonly string[]): Promise<void> {
@@ -57,7 +57,7 @@ export async function loadProxyConfig(
   } catch (err) {
     throw new Error(`Cannot read the kube-proxy configuration "${path}"`, { cause: err });
   }
-  return parseProxyConfig(document, { source: `"${path}"`, isZeroMeant: false, ...overrides });
+  return parseProxyConfig(document, { source: `"${path}"`, isZeroMeant: false, servedModes, ...overrides });
 }
 
 /** The node's name as the API knows it. */
@@ -85,6 +85,8 @@ export async function buildProxy(
   log: Logger,
   signal: AbortSignal,
 ): Promise<Proxy> {
+  const backend = backends[config.mode];
+  if (backend === undefined) throw new Error(`Cannot serve mode "${config.mode}": there is no back end for it`);
   const nodeName = proxyNodeName(config);
   const settings = new Sysctl();
   const node = new OwnNode(
@@ -92,7 +94,7 @@ export async function buildProxy(
     { client, clock, log: log.child({ room: 'node' }) },
   );
   await applyConntrackSettings(config.conntrack, availableParallelism(), settings, log);
-  const installers = await backends[config.mode].build({ config, node, settings, clock, log }, signal);
+  const installers = await backend.build({ config, node, settings, clock, log }, signal);
   log.info({ mode: config.mode, node: nodeName, families: [...installers.keys()] }, 'kube-proxy starts');
   return new Proxy(config, nodeName, { client, node, installers, flows: new Conntrack(), clock, log });
 }
@@ -144,7 +146,15 @@ function readFlags(args: readonly string[]): { flags: Flags; configPath: string 
     )
     .option('--kubeconfig <file>', 'credentials for the API server')
     .option('--hostname-override <name>', "the node's name, where it is not the machine's")
-    .option('--proxy-mode <mode>', 'iptables')
+    .option('--proxy-mode <mode>', `${servedModes.join(', ')} (iptables)`)
+    .option('--ipvs-scheduler <name>', 'how mode ipvs chooses endpoints (rr)')
+    .option('--ipvs-exclude-cidrs <list>', "virtual servers that are somebody else's")
+    .option('--ipvs-strict-arp', 'arp_ignore=1 and arp_announce=2')
+    .option('--ipvs-sync-period <duration>', 'time between two syncs in mode ipvs (30s)')
+    .option('--ipvs-min-sync-period <duration>', 'least time between two syncs in mode ipvs (0s)')
+    .option('--ipvs-tcp-timeout <duration>', '0: leave it')
+    .option('--ipvs-tcpfin-timeout <duration>', '0: leave it')
+    .option('--ipvs-udp-timeout <duration>', '0: leave it')
     .option('--cluster-cidr <cidrs>', "the pods' addresses; traffic from elsewhere to a cluster IP is masqueraded")
     .option('--detect-local-mode <mode>', 'ClusterCIDR, NodeCIDR, BridgeInterface or InterfaceNamePrefix')
     .option('--pod-bridge-interface <name>', 'for --detect-local-mode=BridgeInterface')
@@ -195,7 +205,10 @@ function parseFlags(flags: Flags): ProxyConfig {
   const number = (name: string): unknown => (flags[name] === undefined ? undefined : Number(flags[name]));
   const boolean = (name: string): unknown =>
     flags[name] === undefined ? undefined : flags[name] === true || flags[name] === 'true';
-  const addresses = flags['nodeportAddresses'];
+  const list = (name: string): string[] | undefined => {
+    const text = flags[name];
+    return typeof text === 'string' ? text.split(',').filter((part) => part !== '') : undefined;
+  };
   const document = {
     mode: flags['proxyMode'],
     hostnameOverride: flags['hostnameOverride'],
@@ -206,7 +219,7 @@ function parseFlags(flags: Flags): ProxyConfig {
     clusterCIDR: flags['clusterCidr'],
     detectLocalMode: flags['detectLocalMode'],
     detectLocal: { bridgeInterface: flags['podBridgeInterface'], interfaceNamePrefix: flags['podInterfaceNamePrefix'] },
-    nodePortAddresses: typeof addresses === 'string' ? addresses.split(',').filter((part) => part !== '') : undefined,
+    nodePortAddresses: list('nodeportAddresses'),
     oomScoreAdj: number('oomScoreAdj'),
     clientConnection: { kubeconfig: flags['kubeconfig'], qps: number('kubeApiQps'), burst: number('kubeApiBurst') },
     iptables: {
@@ -215,6 +228,21 @@ function parseFlags(flags: Flags): ProxyConfig {
       localhostNodePorts: boolean('iptablesLocalhostNodeports'),
       syncPeriod: flags['iptablesSyncPeriod'],
       minSyncPeriod: flags['iptablesMinSyncPeriod'],
+    },
+    nftables: {
+      masqueradeAll: boolean('masqueradeAll'),
+      syncPeriod: flags['iptablesSyncPeriod'],
+      minSyncPeriod: flags['iptablesMinSyncPeriod'],
+    },
+    ipvs: {
+      syncPeriod: flags['ipvsSyncPeriod'],
+      minSyncPeriod: flags['ipvsMinSyncPeriod'],
+      scheduler: flags['ipvsScheduler'],
+      excludeCIDRs: list('ipvsExcludeCidrs'),
+      strictARP: boolean('ipvsStrictArp'),
+      tcpTimeout: flags['ipvsTcpTimeout'],
+      tcpFinTimeout: flags['ipvsTcpfinTimeout'],
+      udpTimeout: flags['ipvsUdpTimeout'],
     },
     conntrack: {
       maxPerCore: number('conntrackMaxPerCore'),
@@ -226,5 +254,5 @@ function parseFlags(flags: Flags): ProxyConfig {
       udpStreamTimeout: flags['conntrackUdpTimeoutStream'],
     },
   };
-  return parseProxyConfig(document, { source: 'flags', isZeroMeant: true, ...overridesOf(flags) });
+  return parseProxyConfig(document, { source: 'flags', isZeroMeant: true, servedModes, ...overridesOf(flags) });
 }

@@ -5,7 +5,10 @@ import { parseProxyConfig } from './parse-proxy-config.ts';
 
 const header = { apiVersion: 'kubeproxy.config.k8s.io/v1alpha1', kind: 'KubeProxyConfiguration' };
 const fromFile = (fields: object): ReturnType<typeof parseProxyConfig> =>
-  parseProxyConfig({ ...header, ...fields }, { source: '"config.yaml"', isZeroMeant: false });
+  parseProxyConfig(
+    { ...header, ...fields },
+    { source: '"config.yaml"', isZeroMeant: false, servedModes: ['iptables', 'nftables'] },
+  );
 
 /** As kubeadm writes it: every field there, most of them empty. */
 const kubeadmFile = `
@@ -67,8 +70,11 @@ describe('parseProxyConfig', () => {
       fields: { iptables: { syncPeriod: 30 } },
       want: 'iptables.syncPeriod must be a duration like "30s": 30',
     },
-    { name: 'a mode to come', fields: { mode: 'ipvs' }, want: 'mode "ipvs" is not served yet: set mode: iptables' },
-    { name: 'another mode to come', fields: { mode: 'nftables' }, want: 'mode "nftables" is not served yet' },
+    {
+      name: 'a mode without a back end',
+      fields: { mode: 'ipvs' },
+      want: 'mode "ipvs" is not served yet: must be iptables, nftables or blank',
+    },
     { name: 'an unknown mode', fields: { mode: 'magic' }, want: 'mode "magic" is unknown' },
     { name: 'profiling', fields: { enableProfiling: true }, want: 'enableProfiling is not served' },
     { name: 'feature gates', fields: { featureGates: { Foo: true } }, want: 'featureGates are not served (Foo)' },
@@ -102,6 +108,22 @@ describe('parseProxyConfig', () => {
     { name: 'another kind of file', fields: { kind: 'KubeletConfiguration' }, want: 'apiVersion and kind must be' },
   ])('refuses $name by name', ({ fields, want }) => {
     expect(() => fromFile(fields)).toThrow(want);
+  });
+
+  const sections = {
+    iptables: { masqueradeBit: 1, masqueradeAll: true, syncPeriod: '1s', minSyncPeriod: '100ms' },
+    nftables: { masqueradeBit: 2, masqueradeAll: false, syncPeriod: '2s', minSyncPeriod: '200ms' },
+    ipvs: { syncPeriod: '3s', minSyncPeriod: '0s' },
+  };
+  it.each([
+    { mode: 'iptables', want: { masqueradeBit: 1, masqueradeAll: true, syncPeriodMs: 1000, minSyncPeriodMs: 100 } },
+    { mode: 'nftables', want: { masqueradeBit: 2, masqueradeAll: false, syncPeriodMs: 2000, minSyncPeriodMs: 200 } },
+    { mode: 'ipvs', want: { masqueradeBit: 1, masqueradeAll: true, syncPeriodMs: 3000, minSyncPeriodMs: 0 } },
+    { mode: 'nftables', want: { nodePortAddresses: ['primary'] } },
+    { mode: 'ipvs', want: { nodePortAddresses: [], ipvs: { scheduler: 'rr', excludeCidrs: [], strictArp: false } } },
+  ])('reads the section of mode $mode: $want', ({ mode, want }) => {
+    const document = { ...header, ...sections, mode };
+    expect(parseProxyConfig(document, { source: 'a test', isZeroMeant: false })).toMatchObject(want);
   });
 
   it('names all problems at once', () => {

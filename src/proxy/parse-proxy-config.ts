@@ -2,7 +2,14 @@
 import { ConfigError } from '../base/errors.ts';
 import { familyOfIp, parseCidr } from './compute/ip-ranges.ts';
 import { FieldReader, isRecord } from './config-fields.ts';
-import type { ListenAddress, LocalDetection, ProxyConfig } from './proxy-config.ts';
+import {
+  type IpvsConfig,
+  type ListenAddress,
+  type LocalDetection,
+  type ProxyConfig,
+  type ProxyMode,
+  proxyModes,
+} from './proxy-config.ts';
 
 const apiVersion = 'kubeproxy.config.k8s.io/v1alpha1';
 const kind = 'KubeProxyConfiguration';
@@ -12,6 +19,8 @@ export interface ParseOptions {
   source: string;
   /** Whether a zero duration is what was meant (flags) or the same as nothing (files). */
   isZeroMeant: boolean;
+  /** Modes that have a back end; by default all. */
+  servedModes?: readonly ProxyMode[] | undefined;
   /** Log verbosity given by flag, which wins over the file's. */
   verbosity?: number | undefined;
   /** Node name given by flag, which wins over the file's. */
@@ -31,6 +40,9 @@ export function parseProxyConfig(document: unknown, options: ParseOptions): Prox
     );
   }
   refuseUnserved(read, problems);
+  const mode = parseMode(read.text('mode'), options.servedModes ?? proxyModes, problems);
+  // mode ipvs has periods of its own, and masquerades as iptables does
+  const masquerade = mode === 'nftables' ? 'nftables' : 'iptables';
 
   const bindAddress = read.text('bindAddress') || '0.0.0.0';
   if (familyOfIp(bindAddress) === undefined) problems.push(`bindAddress must be an IP address: "${bindAddress}"`);
@@ -41,7 +53,7 @@ export function parseProxyConfig(document: unknown, options: ParseOptions): Prox
   const zeroIsUnset = !options.isZeroMeant;
 
   const config: ProxyConfig = {
-    mode: 'iptables',
+    mode,
     kubeconfig: read.text('clientConnection.kubeconfig'),
     clientQps: positiveOr(read.any('clientConnection.qps'), 5),
     clientBurst: positiveOr(read.any('clientConnection.burst'), 10),
@@ -58,13 +70,14 @@ export function parseProxyConfig(document: unknown, options: ParseOptions): Prox
       problems,
     ),
     bindAddressHardFail: read.flag('bindAddressHardFail', false),
-    masqueradeBit: read.number('iptables.masqueradeBit', 14),
-    masqueradeAll: read.flag('iptables.masqueradeAll', false),
+    masqueradeBit: read.number(`${masquerade}.masqueradeBit`, 14),
+    masqueradeAll: read.flag(`${masquerade}.masqueradeAll`, false),
     localhostNodePorts: read.flag('iptables.localhostNodePorts', true),
-    syncPeriodMs: read.durationMs('iptables.syncPeriod', 30_000, zeroIsUnset),
-    minSyncPeriodMs: read.durationMs('iptables.minSyncPeriod', 1000, zeroIsUnset),
+    syncPeriodMs: read.durationMs(`${mode}.syncPeriod`, 30_000, zeroIsUnset),
+    minSyncPeriodMs: read.durationMs(`${mode}.minSyncPeriod`, mode === 'ipvs' ? 0 : 1000, zeroIsUnset),
+    ipvs: parseIpvs(read, problems),
     localDetection: parseDetection(read, problems),
-    nodePortAddresses: parseNodePortAddresses(read.texts('nodePortAddresses'), problems),
+    nodePortAddresses: parseNodePortAddresses(read.texts('nodePortAddresses'), mode, problems),
     oomScoreAdj: read.number('oomScoreAdj', -999),
     conntrack: {
       maxPerCore: read.number('conntrack.maxPerCore', 32_768),
@@ -78,13 +91,13 @@ export function parseProxyConfig(document: unknown, options: ParseOptions): Prox
     verbosity: options.verbosity ?? verbosityOf(read.any('logging')),
   };
 
-  checkRange('iptables.masqueradeBit', config.masqueradeBit, 0, 31, problems);
+  checkRange(`${masquerade}.masqueradeBit`, config.masqueradeBit, 0, 31, problems);
   checkRange('oomScoreAdj', config.oomScoreAdj, -1000, 1000, problems);
   if (config.conntrack.maxPerCore < 0) problems.push('conntrack.maxPerCore must be 0 or more');
   if (config.conntrack.min < 0) problems.push('conntrack.min must be 0 or more');
-  if (config.syncPeriodMs <= 0) problems.push('iptables.syncPeriod must be greater than 0');
+  if (config.syncPeriodMs <= 0) problems.push(`${mode}.syncPeriod must be greater than 0`);
   if (config.minSyncPeriodMs > config.syncPeriodMs) {
-    problems.push('iptables.minSyncPeriod must not be longer than iptables.syncPeriod');
+    problems.push(`${mode}.minSyncPeriod must not be longer than ${mode}.syncPeriod`);
   }
   if (problems.length > 0) throw new ConfigError(what, problems);
   return config;
@@ -92,12 +105,6 @@ export function parseProxyConfig(document: unknown, options: ParseOptions): Prox
 
 /** Fields that upstream knows and we do not serve yet: a value that would be ignored is refused by name. */
 function refuseUnserved(read: FieldReader, problems: string[]): void {
-  const mode = read.text('mode');
-  if (mode === 'ipvs' || mode === 'nftables') {
-    problems.push(`mode "${mode}" is not served yet: set mode: iptables, or leave it out`);
-  } else if (mode !== '' && mode !== 'iptables') {
-    problems.push(`mode "${mode}" is unknown: must be iptables or blank (blank means iptables)`);
-  }
   if (read.flag('enableProfiling', false)) problems.push('enableProfiling is not served: set it to false');
   if (read.flag('windowsRunAsService', false)) problems.push('windowsRunAsService is for Windows: set it to false');
   if (read.text('showHiddenMetricsForVersion') !== '') {
@@ -112,6 +119,30 @@ function refuseUnserved(read: FieldReader, problems: string[]): void {
   if (isRecord(winkernel) && Object.values(winkernel).some((value) => Boolean(value))) {
     problems.push('winkernel is for Windows: leave it out');
   }
+}
+
+function parseMode(text: string, served: readonly ProxyMode[], problems: string[]): ProxyMode {
+  if (text === '') return 'iptables';
+  const mode = proxyModes.find((known) => known === text);
+  const choice = `must be ${served.toSorted().join(', ')} or blank (blank means iptables)`;
+  if (mode === undefined) problems.push(`mode "${text}" is unknown: ${choice}`);
+  else if (!served.includes(mode)) problems.push(`mode "${mode}" is not served yet: ${choice}`);
+  return mode ?? 'iptables';
+}
+
+function parseIpvs(read: FieldReader, problems: string[]): IpvsConfig {
+  const excludeCidrs = read.texts('ipvs.excludeCIDRs');
+  for (const text of excludeCidrs) {
+    if (parseCidr(text) === undefined) problems.push(`ipvs.excludeCIDRs must be CIDRs: "${text}"`);
+  }
+  return {
+    scheduler: read.text('ipvs.scheduler') || 'rr',
+    excludeCidrs,
+    strictArp: read.flag('ipvs.strictARP', false),
+    tcpTimeoutMs: read.durationMs('ipvs.tcpTimeout', 0, false),
+    tcpFinTimeoutMs: read.durationMs('ipvs.tcpFinTimeout', 0, false),
+    udpTimeoutMs: read.durationMs('ipvs.udpTimeout', 0, false),
+  };
 }
 
 function parseDetection(read: FieldReader, problems: string[]): LocalDetection {
@@ -153,7 +184,8 @@ function parseDetection(read: FieldReader, problems: string[]): LocalDetection {
   }
 }
 
-function parseNodePortAddresses(texts: readonly string[], problems: string[]): readonly string[] {
+function parseNodePortAddresses(texts: readonly string[], mode: ProxyMode, problems: string[]): readonly string[] {
+  if (texts.length === 0 && mode === 'nftables') return ['primary'];
   if (texts.includes('primary')) {
     if (texts.length > 1) problems.push("nodePortAddresses: can't use both 'primary' and CIDRs");
     return texts;

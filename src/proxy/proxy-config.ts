@@ -1,6 +1,7 @@
-/** What the proxy is told, as the code uses it. `parse-proxy-config.ts` makes one of a file and flags. Types only. */
+/** What the proxy is told, as the code uses it. `parse-proxy-config.ts` makes one of a file and flags. */
 
-export type ProxyMode = 'iptables';
+export const proxyModes = ['iptables', 'ipvs', 'nftables'] as const;
+export type ProxyMode = (typeof proxyModes)[number];
 
 export type LocalDetection =
   | { readonly mode: 'ClusterCIDR'; readonly clusterCidrs: readonly string[] }
@@ -28,17 +29,33 @@ export interface ProxyConfig {
   readonly healthz: ListenAddress | undefined;
   readonly metrics: ListenAddress;
   readonly bindAddressHardFail: boolean;
+  /** From the section of the mode; mode ipvs shares that of iptables. */
   readonly masqueradeBit: number;
   readonly masqueradeAll: boolean;
+  /** Modes iptables and ipvs only. */
   readonly localhostNodePorts: boolean;
+  /** From the section of the mode. */
   readonly syncPeriodMs: number;
   readonly minSyncPeriodMs: number;
+  readonly ipvs: IpvsConfig;
   readonly localDetection: LocalDetection;
   /** CIDRs, or the single word `primary`; empty: every address of the node. */
   readonly nodePortAddresses: readonly string[];
   readonly oomScoreAdj: number;
   readonly conntrack: ConntrackConfig;
   readonly verbosity: number;
+}
+
+/** What only mode ipvs is told. */
+export interface IpvsConfig {
+  readonly scheduler: string;
+  /** Virtual servers in these ranges are somebody else's. */
+  readonly excludeCidrs: readonly string[];
+  readonly strictArp: boolean;
+  /** Zero leaves the kernel's value, for all three. */
+  readonly tcpTimeoutMs: number;
+  readonly tcpFinTimeoutMs: number;
+  readonly udpTimeoutMs: number;
 }
 
 export interface ConntrackConfig {

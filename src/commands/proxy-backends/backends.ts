@@ -1,8 +1,10 @@
-/** Every mode of kube-proxy that there is. */
-import type { ProxyMode } from '../../proxy/proxy-config.ts';
+/** The modes of kube-proxy that are served. */
+import { type ProxyMode, proxyModes } from '../../proxy/proxy-config.ts';
 import { iptablesBackend } from './iptables-backend.ts';
 import type { ProxyBackend } from './proxy-backend.ts';
 
-export const backends: Readonly<Record<ProxyMode, ProxyBackend>> = {
+export const backends: Readonly<Partial<Record<ProxyMode, ProxyBackend>>> = {
   iptables: iptablesBackend,
 };
+
+export const servedModes: readonly ProxyMode[] = proxyModes.filter((mode) => backends[mode] !== undefined);
