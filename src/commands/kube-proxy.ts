@@ -16,6 +16,7 @@ import { HttpApiClient } from '../client/http-api-client.ts';
 import { loadKubeconfig } from '../client/kubeconfig.ts';
 import { OwnNode } from '../proxy/collect/own-node.ts';
 import { applyConntrackSettings } from '../proxy/kernel-settings.ts';
+import { ProxyMetrics } from '../proxy/metrics.ts';
 import { parseProxyConfig } from '../proxy/parse-proxy-config.ts';
 import type { ProxyConfig } from '../proxy/proxy-config.ts';
 import { Proxy } from '../proxy/proxy.ts';
@@ -94,9 +95,10 @@ export async function buildProxy(
     { client, clock, log: log.child({ room: 'node' }) },
   );
   await applyConntrackSettings(config.conntrack, availableParallelism(), settings, log);
-  const installers = await backend.build({ config, node, settings, clock, log }, signal);
+  const metrics = new ProxyMetrics(config.mode);
+  const installers = await backend.build({ config, node, settings, metrics, clock, log }, signal);
   log.info({ mode: config.mode, node: nodeName, families: [...installers.keys()] }, 'kube-proxy starts');
-  return new Proxy(config, nodeName, { client, node, installers, flows: new Conntrack(), clock, log });
+  return new Proxy(config, nodeName, { client, node, installers, flows: new Conntrack(), metrics, clock, log });
 }
 
 /** Removes everything that kube-proxy has put into the kernel, in whichever mode. */

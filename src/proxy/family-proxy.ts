@@ -97,10 +97,11 @@ export class FamilyProxy implements ServiceSink {
   #request(kind: 'service' | 'endpoint'): void {
     const { health, metrics, clock } = this.#need;
     const { family } = this.#options;
-    metrics.changed(family, kind, clock.nowMs());
+    metrics.changed(family, kind);
     metrics.pending(family, this.#tracker.pending);
     if (!this.#hasSynced) return;
     health.queued(family);
+    metrics.queued(family, clock.nowMs());
     this.#runner.request();
   }
 
@@ -122,7 +123,8 @@ export class FamilyProxy implements ServiceSink {
       const report = await installer.sync({ services, changed, node: node() }, signal);
       this.#unsynced.clear();
       const durationMs = clock.monotonicMs() - startMs;
-      metrics.synced(family, report, durationMs, clock.nowMs());
+      metrics.took(family, report.isFull, durationMs);
+      metrics.synced(family, report, clock.nowMs());
       for (const ms of changedAt) metrics.programmed(family, clock.nowMs() - ms);
       health.updated(family);
       const level = report.isFull ? 'info' : 'debug';
@@ -131,6 +133,7 @@ export class FamilyProxy implements ServiceSink {
       if (signal.aborted) return {};
       const isPartial = err instanceof PartialSyncError;
       this.#mustSyncAll = true;
+      metrics.took(family, !isPartial, clock.monotonicMs() - startMs);
       metrics.failed(family, isPartial);
       // a full sync relies on nothing that somebody may have removed: it need not wait
       const retryMs = isPartial ? minSyncPeriodMs : syncPeriodMs;

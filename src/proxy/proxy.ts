@@ -17,7 +17,7 @@ import { ServiceCollector } from './collect/service-collector.ts';
 import { type UdpFlow, conntrackFamily, staleUdpFlows } from './compute/stale-flows.ts';
 import { FamilyProxy } from './family-proxy.ts';
 import type { Installer } from './install/installer.ts';
-import { ProxyMetrics } from './metrics.ts';
+import type { ProxyMetrics } from './metrics.ts';
 import type { ListenAddress, ProxyConfig } from './proxy-config.ts';
 import { ProxyEvents } from './proxy-events.ts';
 import type { IpFamily, ServiceState } from './proxy-model.ts';
@@ -37,6 +37,7 @@ export interface ProxyNeed {
   /** One per family that this node serves. */
   installers: ReadonlyMap<IpFamily, Installer>;
   flows: FlowTable;
+  metrics: ProxyMetrics;
   clock: Clock;
   log: Logger;
 }
@@ -51,7 +52,6 @@ export class Proxy {
   readonly #config: ProxyConfig;
   readonly #nodeName: string;
   readonly #need: ProxyNeed;
-  readonly #metrics = new ProxyMetrics();
   readonly #health: ProxyHealth;
   readonly #events: ProxyEvents;
   #hasConntrack = true;
@@ -121,7 +121,7 @@ export class Proxy {
         health: this.#health,
         healthPorts,
         endStaleFlows: (services, inner) => this.#endStaleFlows(family, services, inner),
-        metrics: this.#metrics,
+        metrics: this.#need.metrics,
         clock,
         log,
       },
@@ -130,8 +130,7 @@ export class Proxy {
 
   async #serve(name: 'healthz' | 'metrics', address: ListenAddress | undefined, signal: AbortSignal): Promise<void> {
     if (address === undefined) return;
-    const { node, clock, log } = this.#need;
-    const metrics = this.#metrics;
+    const { node, metrics, clock, log } = this.#need;
     const answer =
       name === 'healthz'
         ? answerHealth({ health: this.#health, metrics, isNodeEligible: () => node.isEligible })

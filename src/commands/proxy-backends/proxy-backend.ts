@@ -5,6 +5,7 @@ import type { Clock } from '../../base/clock.ts';
 import type { Logger } from '../../base/logger.ts';
 import type { OwnNode } from '../../proxy/collect/own-node.ts';
 import type { Installer } from '../../proxy/install/installer.ts';
+import type { BackendMetrics } from '../../proxy/metrics.ts';
 import type { ProxyConfig } from '../../proxy/proxy-config.ts';
 import type { IpFamily } from '../../proxy/proxy-model.ts';
 
@@ -12,6 +13,7 @@ export interface BackendNeed {
   config: ProxyConfig;
   node: OwnNode;
   settings: Sysctl;
+  metrics: BackendMetrics;
   clock: Clock;
   log: Logger;
 }

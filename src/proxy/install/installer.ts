@@ -10,6 +10,8 @@ export interface SyncRequest {
   /** Keys that differ since the last request; `'all'` when nothing may be relied on. */
   readonly changed: ReadonlySet<string> | 'all';
   readonly node: NodeFacts;
+  /** Ranges that cluster IPs of the family come from; undefined while the API has not said so. */
+  readonly serviceCidrs?: readonly string[] | undefined;
 }
 
 export interface SyncReport {
