@@ -8,7 +8,7 @@ export interface KernelNeed {
   sysctl: { get(name: string): Promise<string | undefined> };
   iptables: {
     version(signal: AbortSignal): Promise<string>;
-    chain(table: 'nat', chain: string, signal: AbortSignal): Promise<string[] | undefined>;
+    ruleCount(table: 'nat', chain: string, signal: AbortSignal): Promise<number | undefined>;
   };
   /** Where `proc` is; `/` but in tests. */
   root: string;
@@ -48,8 +48,8 @@ async function checkIptables({ iptables }: KernelNeed, signal: AbortSignal): Pro
   const id = 'kernel.iptables';
   try {
     const version = await iptables.version(signal);
-    const chain = await iptables.chain('nat', 'POSTROUTING', signal);
-    return chain === undefined
+    const rules = await iptables.ruleCount('nat', 'POSTROUTING', signal);
+    return rules === undefined
       ? fail(id, `iptables ${version} has no table "nat"`, 'modprobe nf_nat, or run as root')
       : ok(id, `iptables ${version}, table "nat" is there`);
   } catch (err) {

@@ -27,6 +27,16 @@ const resourceProblem = 4;
 const versionMin = [1, 6, 2] as const;
 const stderrBytesMax = 64 * 1024;
 
+/** A tool that ended with another code than 0. */
+class ToolError extends Error {
+  override name = 'ToolError';
+  readonly exitCode: number | null;
+  constructor(message: string, exitCode: number | null, options: ErrorOptions) {
+    super(message, options);
+    this.exitCode = exitCode;
+  }
+}
+
 export class Iptables {
   readonly #tool: 'iptables' | 'ip6tables';
   readonly #timeoutMs: number;
@@ -65,13 +75,17 @@ export class Iptables {
     }
   }
 
-  /** A chain's rules as `-S` prints them (its `-N` or `-P` line first); undefined when there is no such chain. */
-  async chain(table: IpTable, chain: string, signal: AbortSignal): Promise<string[] | undefined> {
+  /** How many rules a chain has; undefined when there is no such chain. */
+  async ruleCount(table: IpTable, chain: string, signal: AbortSignal): Promise<number | undefined> {
+    let count = 0;
     try {
-      const { stdout } = await this.#run(this.#tool, ['-w', '5', '-S', chain, '-t', table], signal);
-      return stdout.split('\n').filter((line) => line !== '');
+      const onLine = (line: string): void => {
+        if (line.startsWith('-A ')) count++;
+      };
+      await this.#read(this.#tool, ['-w', '5', '-S', chain, '-t', table], onLine, signal);
+      return count;
     } catch (err) {
-      if (err instanceof CommandError && err.exitCode === 1) return undefined;
+      if (err instanceof ToolError && err.exitCode === 1) return undefined;
       throw err;
     }
   }
@@ -87,14 +101,7 @@ export class Iptables {
 
   /** Reads a table line by line, as `iptables-save` prints it, without holding all of it. */
   async save(table: IpTable, onLine: (line: string) => void, signal: AbortSignal): Promise<void> {
-    await this.#turn.with(signal, async () => {
-      const child = this.#spawn(`${this.#tool}-save`, ['-t', table], signal);
-      child.stdin.end();
-      const failure = failureOf(child);
-      for await (const line of createInterface({ input: child.stdout })) onLine(line);
-      const { code, stderr, error } = await failure;
-      if (code !== 0) throw this.#explain(`${this.#tool}-save`, ['-t', table], code, stderr, error);
-    });
+    await this.#read(`${this.#tool}-save`, ['-t', table], onLine, signal);
   }
 
   /** Applies `input` beside what is there (`--noflush`): all of a table or nothing of it. */
@@ -115,6 +122,22 @@ export class Iptables {
       if (writeError !== undefined) {
         throw new Error(`Cannot write all rules to \`${file}\``, { cause: writeError });
       }
+    });
+  }
+
+  async #read(
+    file: string,
+    args: readonly string[],
+    onLine: (line: string) => void,
+    signal: AbortSignal,
+  ): Promise<void> {
+    await this.#turn.with(signal, async () => {
+      const child = this.#spawn(file, args, signal);
+      child.stdin.end();
+      const failure = failureOf(child);
+      for await (const line of createInterface({ input: child.stdout })) onLine(line);
+      const { code, stderr, error } = await failure;
+      if (code !== 0) throw this.#explain(file, args, code, stderr, error);
     });
   }
 
@@ -145,7 +168,7 @@ export class Iptables {
     const said = stderr.trim() || error?.message || 'no message';
     const message = `\`${command}\` ${code === null ? 'was killed' : `exited with code ${code}`}: ${said}`;
     const options = error === undefined ? {} : { cause: error };
-    return code === resourceProblem ? new UnavailableError(message, options) : new Error(message, options);
+    return code === resourceProblem ? new UnavailableError(message, options) : new ToolError(message, code, options);
   }
 
   #notInstalled(file: string, cause: unknown): NotFoundError {

@@ -13,9 +13,6 @@ import { allowLocalhostNodePorts, checkBridgeNetfilter } from '../../proxy/kerne
 import type { IpFamily } from '../../proxy/proxy-model.ts';
 import { type BackendNeed, type ProxyBackend, interfaceIps, isIpv6On } from './proxy-backend.ts';
 
-/** A look at the canary costs a few milliseconds of the iptables tool. */
-const canaryPeriodMaxMs = 5000;
-
 export const iptablesBackend: ProxyBackend = { build, cleanUp };
 
 async function build({ config, node, settings, clock, log }: BackendNeed, signal: AbortSignal) {
@@ -39,7 +36,7 @@ async function build({ config, node, settings, clock, log }: BackendNeed, signal
           dropsInvalid: isLiberal === undefined || isLiberal === '0',
           nodePortAddresses: addresses,
           localTraffic: () => localTraffic(config.localDetection, node.podCidrs, family),
-          canaryPeriodMs: Math.min(config.syncPeriodMs, canaryPeriodMaxMs),
+          syncPeriodMs: config.syncPeriodMs,
         },
         { iptables, interfaceIps: () => interfaceIps(family), clock, log: log.child({ room: 'install' }) },
       ),
@@ -71,6 +68,6 @@ async function usableFamilies(settings: Sysctl, signal: AbortSignal): Promise<Ma
   if ((await isIpv6On(settings)) && (await ipv6.isUsable(signal))) families.set('IPv6', ipv6);
   if (families.size > 0) return families;
   await ipv4.version(signal); // names a tool that is missing or too old
-  await ipv4.chain('nat', 'POSTROUTING', signal);
+  await ipv4.ruleCount('nat', 'POSTROUTING', signal);
   throw new Error('Cannot serve Services: iptables has no table "nat" here; is the process root, with CAP_NET_ADMIN?');
 }

@@ -1,5 +1,5 @@
 /** Upstream's chain names: other tools, and people, look for exactly these. Pure. */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { type Endpoint, type ServicePort, endpointAddress, servicePortName } from '../../proxy-model.ts';
 
 export interface ServiceChainNames {
@@ -34,7 +34,7 @@ const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567';
 
 /** The first 16 letters of base32(sha256(text)): ten bytes. */
 function hashOf(text: string): string {
-  const digest = createHash('sha256').update(text).digest();
+  const digest = hash('sha256', text, 'buffer');
   let letters = '';
   let bits = 0;
   let bitCount = 0;

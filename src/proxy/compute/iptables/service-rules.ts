@@ -26,6 +26,8 @@ export interface RuleContext {
   readonly masqueradeAll: boolean;
   /** Many endpoints: comments on their rules are left out. */
   readonly isLargeCluster: boolean;
+  /** Connections to NodePorts on 127.0.0.1 are counted: NodePorts answer there, and the counter exists. */
+  readonly countsLocalhost: boolean;
 }
 
 /** Chains that all Services share; their content is each service port's lines, one after the other. */
@@ -45,13 +47,16 @@ export interface ServiceRules {
   readonly lacksLocal: { readonly internal: boolean; readonly external: boolean };
 }
 
+/** Connections to NodePorts that came by 127.0.0.0/8, as the kernel counts them. */
+export const localhostCounter = 'localhost_nps_accepted_pkts';
+
 export function serviceRules(port: ServicePort, endpoints: readonly Endpoint[], context: RuleContext): ServiceRules {
   const selected = selectEndpoints(port, endpoints, context.node);
   const internalEndpoints = port.isInternalPolicyLocal ? selected.local : selected.cluster;
   const externalEndpoints = port.isExternalPolicyLocal ? selected.local : selected.cluster;
   const isExternal = isExternallyAccessible(port);
   return {
-    shared: sharedRules(port, selected),
+    shared: sharedRules(port, selected, context),
     chains: selected.hasAny ? ownChains(port, selected, context) : [],
     lacksLocal: {
       internal: port.isInternalPolicyLocal && selected.hasAny && internalEndpoints.length === 0,
@@ -60,7 +65,11 @@ export function serviceRules(port: ServicePort, endpoints: readonly Endpoint[], 
   };
 }
 
-function sharedRules(port: ServicePort, selected: SelectedEndpoints): ServiceRules['shared'] {
+function sharedRules(
+  port: ServicePort,
+  selected: SelectedEndpoints,
+  { countsLocalhost }: RuleContext,
+): ServiceRules['shared'] {
   const name = servicePortName(port);
   const chains = serviceChainNames(port);
   const { hasAny } = selected;
@@ -105,6 +114,12 @@ function sharedRules(port: ServicePort, selected: SelectedEndpoints): ServiceRul
   }
   if (port.nodePort !== 0) {
     const match = `${protocolMatch(port)} --dport ${port.nodePort}`;
+    if (hasAny && countsLocalhost) {
+      add(
+        'nat KUBE-NODEPORTS',
+        `-m comment --comment ${name} ${protocolMatch(port)} -d 127.0.0.0/8 --dport ${port.nodePort} -m nfacct --nfacct-name ${localhostCounter} -j ${chains.external}`,
+      );
+    }
     if (hasAny) add('nat KUBE-NODEPORTS', `-m comment --comment ${name} ${match} -j ${chains.external}`);
     if (externalEndpoints.length === 0) {
       add(

@@ -65,8 +65,8 @@ export const sharedChains = {
 } as const;
 
 export const canaryChain = 'KUBE-PROXY-CANARY';
-/** Nothing jumps to the canary's chain. The rule is there so that a flush, which keeps chains, is noticed, too. */
-export const canaryRule = '-m comment --comment "missing after a flush, which kube-proxy then mends" -j RETURN';
+/** Packets of connections that conntrack finds invalid, as the kernel counts them. */
+export const invalidCounter = 'ct_state_invalid_dropped_pkts';
 
 export interface StaticContext {
   readonly family: IpFamily;
@@ -74,6 +74,8 @@ export interface StaticContext {
   readonly masqueradeMark: string;
   /** Whether packets that conntrack finds invalid are dropped on their way; not when the kernel is told to be liberal. */
   readonly dropsInvalid: boolean;
+  /** The counter for them exists. */
+  readonly countsInvalid: boolean;
   /** NodePorts answer on 127.0.0.1, so the node must guard what listens there only. */
   readonly localhostNodePorts: boolean;
 }
@@ -86,6 +88,7 @@ export function masqueradeMark(bit: number): string {
 /** Rules of the chains that no Service adds to. */
 export function staticRules(context: StaticContext): Record<string, readonly string[]> {
   const { masqueradeMark: mark } = context;
+  const countInvalid = context.countsInvalid ? `-m nfacct --nfacct-name ${invalidCounter} ` : '';
   const forwarding = '-m comment --comment "kubernetes forwarding rules"';
   return {
     'nat KUBE-POSTROUTING': [
@@ -96,7 +99,7 @@ export function staticRules(context: StaticContext): Record<string, readonly str
     ],
     'nat KUBE-MARK-MASQ': [`-j MARK --or-mark ${mark}`],
     'filter KUBE-FORWARD': [
-      ...(context.dropsInvalid ? ['-m conntrack --ctstate INVALID -j DROP'] : []),
+      ...(context.dropsInvalid ? [`-m conntrack --ctstate INVALID ${countInvalid}-j DROP`] : []),
       `${forwarding} -m mark --mark ${mark}/${mark} -j ACCEPT`,
       '-m comment --comment "kubernetes forwarding conntrack rule" -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT',
     ],

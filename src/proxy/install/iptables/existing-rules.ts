@@ -1,6 +1,6 @@
 import type { IpTable } from '../../../adapters/iptables/iptables.ts';
 import { isServiceChain } from '../../compute/iptables/chain-names.ts';
-import { type Jump, jumps } from '../../compute/iptables/static-rules.ts';
+import { type Jump, jumpRule, jumps } from '../../compute/iptables/static-rules.ts';
 
 /** What a full sync and a clean-up must know of a table: our chains, and which of our jumps are in place. */
 export class ExistingRules {
@@ -20,7 +20,7 @@ export class ExistingRules {
     }
     // our own chains are many and lead nowhere of interest
     if (!line.startsWith('-A ') || line.startsWith('-A KUBE-')) return;
-    const jump = jumps.find((candidate) => candidate.table === this.#table && isJumpLine(line, candidate));
+    const jump = jumpOf(this.#table, line);
     if (jump !== undefined) this.jumps.add(jump);
   }
 
@@ -29,12 +29,19 @@ export class ExistingRules {
   }
 }
 
-/** The tools print matches in their own order and form: what names the rule is from, to and comment. */
-function isJumpLine(line: string, { from, match, comment, to }: Jump): boolean {
+/** The jump of ours that a line of `iptables-save` shows. */
+export function jumpOf(table: IpTable, line: string): Jump | undefined {
+  return jumps.find((jump) => jump.table === table && isJumpLine(line, jump));
+}
+
+/** The tools print matches in their own order and form; a rule that matches more than ours is not ours. */
+function isJumpLine(line: string, jump: Jump): boolean {
+  const { from, match, comment, to } = jump;
+  if (match === '') return line === `-A ${from} ${jumpRule(jump)}`;
   return (
     line.startsWith(`-A ${from} `) &&
     line.endsWith(` -j ${to}`) &&
-    (comment === '' || line.includes(`--comment "${comment}"`)) &&
-    (match === '' || line.includes('--ctstate NEW'))
+    line.includes('--ctstate NEW ') &&
+    line.includes(`--comment "${comment}"`)
   );
 }

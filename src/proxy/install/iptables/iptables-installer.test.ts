@@ -26,7 +26,7 @@ class Tools {
     if (this.fails) throw new Error('iptables-restore: line 2 failed');
     this.restored.push(text);
   };
-  chain = (): Promise<string[] | undefined> => Promise.resolve(undefined);
+  ruleCount = (): Promise<number | undefined> => Promise.resolve(undefined);
 }
 
 function build(changes: Partial<IptablesInstallerOptions> = {}) {
@@ -41,7 +41,7 @@ function build(changes: Partial<IptablesInstallerOptions> = {}) {
       dropsInvalid: true,
       nodePortAddresses: () => nodePortAddresses([], [], 'IPv4'),
       localTraffic: () => ({ kind: 'source', cidr: '10.0.0.0/8' }),
-      canaryPeriodMs: 5000,
+      syncPeriodMs: 30_000,
       ...changes,
     },
     { iptables: tools, interfaceIps: () => ['192.168.0.2', '127.0.0.1'], clock, log: silentLogger },
@@ -230,6 +230,21 @@ describe('a sync of changes', () => {
     expect(text.match(/^-X KUBE-(SVC|SEP)-/gm)).toHaveLength(2);
     expect(text).toContain('ns1/svc1:p80 cluster IP');
     expect(text).not.toContain('ns1/other');
+  });
+
+  it('takes single rules in and out of a chain that many Services use', async () => {
+    const { tools, installer } = build();
+    const many = Array.from({ length: 400 }, (_, i) =>
+      testState(testPort({ name: `many${i}`, clusterIp: `172.31.${i >> 8}.${i & 255}` }), [testEndpoint('10.1.0.1')]),
+    );
+    const services = mapOf(web('10.180.0.1'), ...many);
+    await installer.sync({ services, changed: 'all', node }, signal);
+    tools.restored.length = 0;
+    services.delete('ns1/svc1');
+    services.set('ns1/other', other);
+    const report = await installer.sync({ services, changed: new Set(['ns1/svc1', 'ns1/other']), node }, signal);
+    await expect(tools.restored.join('')).toMatchFileSnapshot('golden/long-chain.txt');
+    expect(report.rules.get('nat')).toEqual({ total: 5 + 401 * 5, written: 5 });
   });
 
   it('calls no tool when nothing changed', async () => {

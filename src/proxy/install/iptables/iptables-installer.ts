@@ -1,26 +1,23 @@
-import type { IpTable, RestoreInput } from '../../../adapters/iptables/iptables.ts';
+import type { RestoreInput } from '../../../adapters/iptables/iptables.ts';
 import type { Clock } from '../../../base/clock.ts';
 import type { Logger } from '../../../base/logger.ts';
 import type { LocalTraffic } from '../../compute/local-traffic.ts';
 import { type NodePortAddresses, matchingAddresses } from '../../compute/node-port-addresses.ts';
-import {
-  type RuleContext,
-  type ServiceRules,
-  type SharedChain,
-  serviceRules,
-} from '../../compute/iptables/service-rules.ts';
-import { nodePortJumps, sharedChains, staticRules } from '../../compute/iptables/static-rules.ts';
+import { type RuleContext, type ServiceRules, serviceRules } from '../../compute/iptables/service-rules.ts';
+import { nodePortJumps, staticRules } from '../../compute/iptables/static-rules.ts';
 import { type IpFamily, type ServiceState, endpointsKey } from '../../proxy-model.ts';
 import { type Installer, PartialSyncError, type SyncReport, type SyncRequest } from '../installer.ts';
-import { watchCanary } from './canary.ts';
+import { type OwnChain, diffServiceRules } from './diff-service-rules.ts';
 import { ExistingRules } from './existing-rules.ts';
+import { type ExpectedRules, type LookNeed, lookQuickly, lookThoroughly } from './look-at-rules.ts';
 import { type RestorePlan, restoreText } from './restore-text.ts';
-import { splitRestore } from './split-restore.ts';
+import { RuleTally } from './rule-tally.ts';
+import { SharedChanges } from './shared-changes.ts';
+import { servicesMax, splitRestore } from './split-restore.ts';
+import { watchRules } from './watch-rules.ts';
 
-export interface IptablesNeed {
-  save(table: IpTable, onLine: (line: string) => void, signal: AbortSignal): Promise<void>;
+export interface IptablesNeed extends LookNeed {
   restore(input: RestoreInput, signal: AbortSignal): Promise<void>;
-  chain(table: IpTable, chain: string, signal: AbortSignal): Promise<string[] | undefined>;
 }
 
 export interface IptablesInstallerNeed {
@@ -41,37 +38,35 @@ export interface IptablesInstallerOptions {
   /** Read at each sync: both follow the node object. */
   nodePortAddresses: () => NodePortAddresses;
   localTraffic: () => LocalTraffic | undefined;
-  /** How often the canary is looked at. */
-  canaryPeriodMs: number;
+  /** How often the rules are compared with what was written; a quick look comes more often. */
+  syncPeriodMs: number;
 }
 
 /** Above this many endpoints the rules go without comments, and chains are not scanned every hour. */
 const largeClusterEndpoints = 1000;
 const fullSyncPeriodMs = 3_600_000;
-/** Services handled in one go before others get a turn: well under 20 ms of work. */
-const sliceSize = 100;
+const quickLookMs = 5000;
+/** Services handled in one go before others get a turn: a few milliseconds of work. */
+const sliceSize = 25;
 
-/** What one Service has in the kernel. */
-interface Installed {
-  readonly shared: ReadonlyMap<SharedChain, readonly string[]>;
-  readonly chainNames: readonly string[];
-  readonly chainRuleCount: number;
-  readonly lacksInternal: number;
-  readonly lacksExternal: number;
-}
+type Services = SyncRequest['services'];
 
 /**
- * Services as iptables rules. Owns the picture of what the kernel holds of ours. A full sync writes everything and
- * removes what no Service claims; any other writes the chains of changed Services, and of the shared chains those
- * whose text is different now: the kernel is given no more work than the change makes.
+ * Services as iptables rules. Owns the picture of what the kernel holds of ours: the Services as they were installed,
+ * from which their rules can be computed again. A full sync writes everything and removes what no Service claims; any
+ * other writes what differs between the rules of a changed Service then and now, and looks at no other Service.
  */
 export class IptablesInstaller implements Installer {
   readonly #options: IptablesInstallerOptions;
   readonly #need: IptablesInstallerNeed;
-  readonly #installed = new Map<string, Installed>();
+  readonly #installed = new Map<string, ServiceState>();
+  #tally = new RuleTally();
+  #endpointCount = 0;
   #needsFull = true;
   #lastFullMs = 0;
   #contextText = '';
+  #fixed: ReadonlyMap<string, readonly string[]> = new Map();
+  #syncNumber = 0;
 
   constructor(options: IptablesInstallerOptions, need: IptablesInstallerNeed) {
     this.#options = options;
@@ -80,39 +75,30 @@ export class IptablesInstaller implements Installer {
 
   async sync({ services, changed, node }: SyncRequest, signal: AbortSignal): Promise<SyncReport> {
     const { family, masqueradeAll } = this.#options;
-    const context: RuleContext = {
-      family,
-      node,
-      masqueradeAll,
-      localTraffic: this.#options.localTraffic(),
-      isLargeCluster: countEndpoints(services) > largeClusterEndpoints,
-    };
     const fixed = this.#fixedRules();
+    const base = { family, node, masqueradeAll, localTraffic: this.#options.localTraffic(), countsLocalhost: false };
     // whatever all rules depend on: when it is different, all rules are
-    const contextText = JSON.stringify([context, Object.fromEntries(fixed)]);
+    const contextText = JSON.stringify([base, Object.fromEntries(fixed)]);
     const nowMs = this.#need.clock.monotonicMs();
     const isFull =
       changed === 'all' ||
       this.#needsFull ||
       contextText !== this.#contextText ||
-      (nowMs - this.#lastFullMs > fullSyncPeriodMs && !context.isLargeCluster);
+      (nowMs - this.#lastFullMs > fullSyncPeriodMs && !this.#isLargeCluster);
     this.#needsFull = true; // until this sync has succeeded
+    this.#syncNumber++;
+    this.#fixed = fixed;
 
     const keys = isFull ? [...services.keys()] : [...changed];
-    const { dirty, stale } = await this.#recompute(keys, services, context, isFull);
-    const existing = isFull ? await this.#readExisting(signal) : undefined;
-    if (existing !== undefined) {
-      const claimed = new Set([...this.#installed.values()].flatMap(({ chainNames }) => chainNames));
-      for (const chain of existing.nat.serviceChains) if (!claimed.has(chain)) stale.add(chain);
-    }
-    const ofServices = (some: readonly string[]): Pick<RestorePlan, 'chainNames' | 'ownChains'> => ({
-      chainNames: () => some.flatMap((key) => this.#installed.get(key)?.chainNames ?? []),
-      ownChains: () => ownChains(some, services, context),
-    });
-    const plan = { isFull, existing, dirty, fixed, sharedRules: (chain: string) => this.#sharedRules(chain) };
+    this.#countEndpoints(keys, services, isFull);
+    // rules that are there keep their comments, or go on without, until they are written for another reason
+    const context: RuleContext = { ...base, isLargeCluster: this.#isLargeCluster };
     const written = { filter: 0, nat: 0 };
     try {
-      for (const step of splitRestore(plan, keys, [...stale], ofServices)) {
+      const steps = isFull
+        ? await this.#planFull(keys, services, context, fixed, signal)
+        : await this.#planChanges(keys, services, context, fixed);
+      for (const step of steps) {
         const counted = { filter: 0, nat: 0 };
         await this.#need.iptables.restore(() => restoreText(step, counted), signal);
         written.filter += counted.filter;
@@ -121,10 +107,20 @@ export class IptablesInstaller implements Installer {
     } catch (err) {
       throw isFull ? err : new PartialSyncError('Cannot write the changed iptables rules', { cause: err });
     }
+    for (const key of keys) {
+      const service = services.get(key);
+      if (service === undefined) this.#installed.delete(key);
+      else this.#installed.set(key, service);
+    }
     this.#needsFull = false;
     this.#contextText = contextText;
     if (isFull) this.#lastFullMs = nowMs;
-    return this.#report(isFull, fixed, written);
+    const total = this.#tally.total(fixed);
+    const rules = new Map([
+      ['filter', { total: total.filter, written: written.filter }],
+      ['nat', { total: total.nat, written: written.nat }],
+    ]);
+    return { isFull, lacksLocal: this.#tally.lacksLocal, rules };
   }
 
   watch(onLost: () => void, signal: AbortSignal): Promise<void> {
@@ -132,45 +128,116 @@ export class IptablesInstaller implements Installer {
       this.#needsFull = true;
       onLost();
     };
-    const { canaryPeriodMs: periodMs, family } = this.#options;
-    const { iptables, clock, log } = this.#need;
-    const isInstalled = (): boolean => !this.#needsFull;
-    return watchCanary({ iptables, clock, log: log.child({ family }), periodMs, isInstalled, onLost: lost }, signal);
+    const { iptables, clock } = this.#need;
+    const { syncPeriodMs } = this.#options;
+    const log = this.#need.log.child({ family: this.#options.family });
+    const looks = [
+      {
+        look: (inner: AbortSignal) => lookQuickly(iptables, this.#expected(), inner),
+        ruleCount: () => this.#tally.inChain('nat KUBE-SERVICES'),
+        periodMs: Math.min(quickLookMs, syncPeriodMs),
+      },
+      {
+        look: (inner: AbortSignal) => lookThoroughly(iptables, this.#expected(), inner),
+        ruleCount: () => this.#tally.ownRules,
+        periodMs: syncPeriodMs,
+      },
+    ];
+    const syncNumber = (): number | undefined => (this.#needsFull ? undefined : this.#syncNumber);
+    return watchRules({ looks, syncNumber, onLost: lost, clock, log }, signal);
   }
 
-  /** Brings `#installed` up to date for `keys`; says which shared chains and which own chains are different now. */
-  async #recompute(
+  #expected(): ExpectedRules {
+    const fixed = this.#fixed;
+    const tally = this.#tally;
+    return {
+      inChain: (chain) => tally.inChain(chain) + (fixed.get(chain)?.length ?? 0),
+      inServiceChains: tally.ownRules,
+    };
+  }
+
+  /** Everything, and the removal of chains that no Service claims. */
+  async #planFull(
     keys: readonly string[],
-    services: SyncRequest['services'],
+    services: Services,
     context: RuleContext,
-    isFull: boolean,
-  ): Promise<{ dirty: Set<string>; stale: Set<string> }> {
-    const dirty = new Set<string>(isFull ? allSharedChains : []);
-    const stale = new Set<string>();
-    if (isFull) {
-      for (const key of this.#installed.keys()) if (!services.has(key)) this.#installed.delete(key);
+    fixed: ReadonlyMap<string, readonly string[]>,
+    signal: AbortSignal,
+  ): Promise<RestorePlan[]> {
+    const existing = await this.#readExisting(signal);
+    const stale = new Set(existing.nat.serviceChains);
+    this.#tally = new RuleTally();
+    this.#installed.clear();
+    for await (const rules of rulesOfEach(keys, services, context)) {
+      this.#tally.add(rules, 1);
+      for (const { chains } of rules) for (const { chain } of chains) stale.delete(chain);
     }
+    const { dirty, edits } = new SharedChanges(true, (chain) => this.#tally.inChain(chain));
+    const sharedLines = linesOfShared(services, context);
+    const plan = { isFull: true, existing, dirty, edits, fixed, sharedLines };
+    return splitRestore(plan, keys, [...stale], (some) => () => ownChains(some, services, context));
+  }
+
+  /** What differs for the Services `keys`. */
+  async #planChanges(
+    keys: readonly string[],
+    services: Services,
+    context: RuleContext,
+    fixed: ReadonlyMap<string, readonly string[]>,
+  ): Promise<RestorePlan[]> {
+    const changes = new SharedChanges(false, (chain) => this.#tally.inChain(chain));
+    const written: OwnChain[] = [];
+    const writtenKeys: string[] = [];
+    const stale: string[] = [];
     for (const [i, key] of keys.entries()) {
       if (i % sliceSize === sliceSize - 1) await yieldTurn();
-      const before = this.#installed.get(key);
-      const service = services.get(key);
-      const after = service === undefined ? undefined : install(service, context);
-      if (after === undefined) this.#installed.delete(key);
-      else this.#installed.set(key, after);
-      for (const chain of new Set([...(before?.shared.keys() ?? []), ...(after?.shared.keys() ?? [])])) {
-        if (!isSameText(before?.shared.get(chain), after?.shared.get(chain))) dirty.add(chain);
-      }
-      const kept = new Set(after?.chainNames);
-      for (const chain of before?.chainNames ?? []) if (!kept.has(chain)) stale.add(chain);
+      const had = rulesOf(this.#installed.get(key), context);
+      const has = rulesOf(services.get(key), context);
+      this.#tally.add(had, -1);
+      this.#tally.add(has, 1);
+      const { chains, gone, shared } = diffServiceRules(had, has);
+      changes.add(shared);
+      stale.push(...gone);
+      if (chains.length === 0) continue;
+      writtenKeys.push(key);
+      if (writtenKeys.length <= servicesMax) written.push(...chains);
     }
-    return { dirty, stale };
+    // many are computed again when their turn comes, and written whole, rather than held
+    const isSmall = writtenKeys.length <= servicesMax;
+    const { dirty, edits } = changes;
+    const plan = {
+      isFull: false,
+      existing: undefined,
+      dirty,
+      edits,
+      fixed,
+      sharedLines: linesOfShared(services, context),
+    };
+    return splitRestore(
+      plan,
+      writtenKeys,
+      stale,
+      (some) => () => (isSmall && some.length > 0 ? Promise.resolve(written) : ownChains(some, services, context)),
+    );
+  }
+
+  get #isLargeCluster(): boolean {
+    return this.#endpointCount > largeClusterEndpoints;
+  }
+
+  #countEndpoints(keys: readonly string[], services: Services, isFull: boolean): void {
+    if (isFull) this.#endpointCount = 0;
+    for (const key of keys) {
+      if (!isFull) this.#endpointCount -= endpointCount(this.#installed.get(key));
+      this.#endpointCount += endpointCount(services.get(key));
+    }
   }
 
   #fixedRules(): Map<string, readonly string[]> {
     const { family, masqueradeMark, dropsInvalid, nodePortAddresses } = this.#options;
     const addresses = nodePortAddresses();
     const localhostNodePorts = family === 'IPv4' && this.#options.localhostNodePorts && addresses.containsIpv4Loopback;
-    const rules = staticRules({ family, masqueradeMark, dropsInvalid, localhostNodePorts });
+    const rules = staticRules({ family, masqueradeMark, dropsInvalid, localhostNodePorts, countsInvalid: false });
     const ips = addresses.isMatchAll ? undefined : matchingAddresses(addresses, this.#need.interfaceIps());
     return new Map([...Object.entries(rules), ['nat KUBE-SERVICES', nodePortJumps(family, ips, localhostNodePorts)]]);
   }
@@ -181,88 +248,54 @@ export class IptablesInstaller implements Installer {
     await this.#need.iptables.save('nat', (line) => existing.nat.read(line), signal);
     return existing;
   }
-
-  *#sharedRules(chain: string): Generator<string> {
-    for (const { shared } of this.#installed.values()) {
-      yield* shared.get(chain as SharedChain) ?? []; // other chains have no lines of Services
-    }
-  }
-
-  #report(isFull: boolean, fixed: ReadonlyMap<string, readonly string[]>, written: Written): SyncReport {
-    const total = { filter: 0, nat: 0 };
-    const lacksLocal = { internal: 0, external: 0 };
-    const count = (chain: string, rules: number): void => {
-      total[chain.startsWith('nat ') ? 'nat' : 'filter'] += rules;
-    };
-    for (const [chain, rules] of fixed) count(chain, rules.length);
-    for (const { shared, chainRuleCount, lacksInternal, lacksExternal } of this.#installed.values()) {
-      for (const [chain, rules] of shared) count(chain, rules.length);
-      total.nat += chainRuleCount;
-      lacksLocal.internal += lacksInternal;
-      lacksLocal.external += lacksExternal;
-    }
-    const rules = new Map([
-      ['filter', { total: total.filter, written: written.filter }],
-      ['nat', { total: total.nat, written: written.nat }],
-    ]);
-    return { isFull, lacksLocal, rules };
-  }
 }
 
-type Written = { filter: number; nat: number };
-
-const allSharedChains = [
-  ...sharedChains.filter.map((chain) => `filter ${chain}`),
-  ...sharedChains.nat.map((chain) => `nat ${chain}`),
-];
-
-function install(service: ServiceState, context: RuleContext): Installed {
-  const shared = new Map<SharedChain, string[]>();
-  const chainNames: string[] = [];
-  let chainRuleCount = 0;
-  let lacksInternal = 0;
-  let lacksExternal = 0;
-  for (const rules of rulesOf(service, context)) {
-    for (const { chain, rule } of rules.shared) shared.set(chain, [...(shared.get(chain) ?? []), rule]);
-    for (const { chain, rules: own } of rules.chains) {
-      chainNames.push(chain);
-      chainRuleCount += own.length;
-    }
-    if (rules.lacksLocal.internal) lacksInternal++;
-    if (rules.lacksLocal.external) lacksExternal++;
-  }
-  return { shared, chainNames, chainRuleCount, lacksInternal, lacksExternal };
-}
-
-function rulesOf({ ports, endpoints }: ServiceState, context: RuleContext): ServiceRules[] {
+function rulesOf(service: ServiceState | undefined, context: RuleContext): ServiceRules[] {
+  if (service === undefined) return [];
+  const { ports, endpoints } = service;
   return ports.map((port) =>
     serviceRules(port, endpoints.get(endpointsKey(port.portName, port.protocol)) ?? [], context),
   );
 }
 
-/** The own chains of `keys`, a slice of Services at a time. Computed again instead of kept: they are the bulk. */
-async function* ownChains(
-  keys: readonly string[],
-  services: SyncRequest['services'],
+/** A Service's rules after the other; now and then everybody else has a turn. */
+async function* rulesOfEach(
+  keys: Iterable<string>,
+  services: Services,
   context: RuleContext,
-): AsyncGenerator<ServiceRules['chains']> {
-  for (const [i, key] of keys.entries()) {
-    if (i % sliceSize === sliceSize - 1) await yieldTurn();
-    const service = services.get(key);
-    if (service !== undefined) yield rulesOf(service, context).flatMap(({ chains }) => chains);
+): AsyncGenerator<ServiceRules[]> {
+  let i = 0;
+  for (const key of keys) {
+    if (++i % sliceSize === 0) await yieldTurn();
+    yield rulesOf(services.get(key), context);
   }
 }
 
-function countEndpoints(services: SyncRequest['services']): number {
-  let count = 0;
-  for (const { ports, endpoints } of services.values()) {
-    for (const { portName, protocol } of ports) count += endpoints.get(endpointsKey(portName, protocol))?.length ?? 0;
-  }
-  return count;
+/** Computed when they are written, instead of kept: they are the bulk. */
+async function ownChains(keys: readonly string[], services: Services, context: RuleContext): Promise<OwnChain[]> {
+  const all: OwnChain[] = [];
+  for await (const rules of rulesOfEach(keys, services, context)) all.push(...rules.flatMap(({ chains }) => chains));
+  return all;
 }
 
-function isSameText(a: readonly string[] = [], b: readonly string[] = []): boolean {
-  return a.length === b.length && a.every((line, i) => line === b[i]);
+function linesOfShared(services: Services, context: RuleContext): RestorePlan['sharedLines'] {
+  return async function* (table, wanted) {
+    for await (const rules of rulesOfEach(services.keys(), services, context)) {
+      for (const { shared } of rules) {
+        for (const { chain, rule } of shared) {
+          if (wanted.has(chain)) yield `-A ${chain.slice(table.length + 1)} ${rule}`;
+        }
+      }
+    }
+  };
+}
+
+function endpointCount(service: ServiceState | undefined): number {
+  if (service === undefined) return 0;
+  return service.ports.reduce(
+    (sum, { portName, protocol }) => sum + (service.endpoints.get(endpointsKey(portName, protocol))?.length ?? 0),
+    0,
+  );
 }
 
 /** Lets what waits have its turn. */

@@ -1,10 +1,10 @@
 /** A sync as one call of iptables-restore or several: the tool's time grows with the square of a call's chains. Pure. */
 import type { RestorePlan } from './restore-text.ts';
 
-/** Services whose chains are written in one call. */
-const servicesMax = 100;
+/** Services whose chains are written in one call: where the cost of a call and that of its chains are about the same. */
+export const servicesMax = 300;
 /** Chains that are removed in one call. */
-const chainsMax = 500;
+export const chainsMax = 500;
 
 /**
  * A small change is one call, all or nothing. A large one goes in steps that each leave a working state: first the
@@ -12,27 +12,23 @@ const chainsMax = 500;
  * the removal of what nothing leads to any more.
  */
 export function splitRestore(
-  plan: Omit<RestorePlan, 'staleChains' | 'chainNames' | 'ownChains'>,
+  plan: Omit<RestorePlan, 'staleChains' | 'ownChains'>,
   keys: readonly string[],
   staleChains: readonly string[],
-  ofServices: (keys: readonly string[]) => Pick<RestorePlan, 'chainNames' | 'ownChains'>,
+  ofServices: (keys: readonly string[]) => RestorePlan['ownChains'],
 ): RestorePlan[] {
-  if (!plan.isFull && plan.dirty.size === 0 && keys.length === 0 && staleChains.length === 0) return [];
+  if (!plan.isFull && plan.dirty.size + plan.edits.size + keys.length + staleChains.length === 0) return [];
   const stale = removalOrder(staleChains);
   if (keys.length <= servicesMax && stale.length <= chainsMax) {
-    return [{ ...plan, staleChains: stale, ...ofServices(keys) }];
+    return [{ ...plan, staleChains: stale, ownChains: ofServices(keys) }];
   }
+  const part = { ...plan, isFull: false, existing: undefined, dirty: new Set<string>(), edits: new Map() };
   // the one shared chain that chains of Services lead to
-  const part = { ...plan, isFull: false, existing: undefined, dirty: new Set(['nat KUBE-MARK-MASQ']) };
+  const mark = { ...part, dirty: new Set(['nat KUBE-MARK-MASQ']) };
   return [
-    ...slices(keys, servicesMax).map((some) => ({ ...part, staleChains: [], ...ofServices(some) })),
-    { ...plan, staleChains: [], ...ofServices([]) },
-    ...slices(stale, chainsMax).map((some) => ({
-      ...part,
-      dirty: new Set<string>(),
-      staleChains: some,
-      ...ofServices([]),
-    })),
+    ...slices(keys, servicesMax).map((some) => ({ ...mark, staleChains: [], ownChains: ofServices(some) })),
+    { ...plan, staleChains: [], ownChains: ofServices([]) },
+    ...slices(stale, chainsMax).map((some) => ({ ...part, staleChains: some, ownChains: ofServices([]) })),
   ];
 }
 
