@@ -75,6 +75,11 @@ describe('parseProxyConfig', () => {
       fields: { mode: 'ipvs' },
       want: 'mode "ipvs" is not served yet: must be iptables, nftables or blank',
     },
+    {
+      name: 'a pause longer than the period, in the section of the mode',
+      fields: { mode: 'nftables', nftables: { minSyncPeriod: '40s' } },
+      want: 'nftables.minSyncPeriod must not be longer than nftables.syncPeriod',
+    },
     { name: 'an unknown mode', fields: { mode: 'magic' }, want: 'mode "magic" is unknown' },
     { name: 'profiling', fields: { enableProfiling: true }, want: 'enableProfiling is not served' },
     { name: 'feature gates', fields: { featureGates: { Foo: true } }, want: 'featureGates are not served (Foo)' },
