@@ -13,6 +13,7 @@ export interface Command {
 const commands: Record<string, { summary: string; load: () => Promise<Command> }> = {
   kubelet: { summary: 'run the node agent', load: () => import('./commands/kubelet.ts') },
   'kube-proxy': { summary: 'program Services into the kernel', load: () => import('./commands/kube-proxy.ts') },
+  'cluster-dns': { summary: "answer for the cluster's names", load: () => import('./commands/cluster-dns.ts') },
   agent: { summary: 'run kubelet and kube-proxy in one process', load: () => import('./commands/agent.ts') },
   'network-agent': {
     summary: 'give pods their network on nodes that share one',
@@ -72,7 +73,7 @@ export async function main(startedAs: string, argv: readonly string[]): Promise<
  */
 const daemonVariables = { MALLOC_ARENA_MAX: '1' };
 const daemonFlags = ['--max-semi-space-size=1', '--heap-growing-percent=30'];
-const daemons = new Set(['kubelet', 'kube-proxy', 'agent', 'network-agent']);
+const daemons = new Set(['kubelet', 'kube-proxy', 'agent', 'network-agent', 'cluster-dns']);
 
 /** Becomes the same program with V8's flags for daemons: same process id, same open files. Flags given by hand stay. */
 function restartWithDaemonFlags(): void {
