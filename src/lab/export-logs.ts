@@ -17,6 +17,7 @@ const questions: Readonly<Record<string, readonly string[]>> = {
   'processes.txt': ['ps', 'axfww', '-o', 'pid,ppid,stat,start,time,rss,args'],
   'containers.txt': ['ctr', '--address', inNode.containerdSocket, '--namespace', 'k8s.io', 'containers', 'list'],
   'tasks.txt': ['ctr', '--address', inNode.containerdSocket, '--namespace', 'k8s.io', 'tasks', 'list'],
+  'nftables.txt': ['nft', 'list', 'ruleset'],
   'images.txt': ['ctr', '--address', inNode.containerdSocket, '--namespace', 'k8s.io', 'images', 'list'],
 };
 

@@ -118,7 +118,8 @@ describeAsRoot('a lab with two nodes', () => {
   it('exports logs of components and pods, and no keys', async () => {
     await lab.gantry('lab', 'export-logs', '--name', lab.name, directory);
     expect(existsSync(join(directory, 'components', `${lab.nodeName(1)}.agent.log`))).toBe(true);
-    expect(readFileSync(join(directory, lab.nodeName(0), 'iptables.txt'), 'utf8')).toContain('GANTRY-MASQ');
+    expect(readFileSync(join(directory, lab.nodeName(0), 'iptables.txt'), 'utf8')).toContain('KUBE-SERVICES');
+    expect(readFileSync(join(directory, lab.nodeName(0), 'nftables.txt'), 'utf8')).toContain('gantry-pod-network');
     expect(textFiles(directory).filter((path) => readFileSync(path, 'utf8').includes('PRIVATE KEY'))).toEqual([]);
   });
 
