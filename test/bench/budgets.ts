@@ -101,7 +101,7 @@ export function formatRestFigures(figures: readonly RestFigures[], program: Prog
 }
 
 /** `1.32 x (≤ 1.5: met)` */
-function against(value: number, budget: number | undefined, digits: number, unit: string): string {
+export function against(value: number, budget: number | undefined, digits: number, unit: string): string {
   const text = `${value.toFixed(digits)}${unit}`;
   if (budget === undefined) return text;
   return `${text} (≤ ${budget}: ${value <= budget ? 'met' : 'MISSED'})`;

@@ -1,24 +1,19 @@
 /** What the benchmark measures: etcd, our API server and our kubelet as real processes in a node with containerd. */
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
 import { readCgroupMounts } from '../../src/adapters/cgroup-trees/cgroup-trees.ts';
-import { isListening, isRunning } from '../../src/adapters/process-table/process-table.ts';
-import { systemClock } from '../../src/base/clock.ts';
-import { writeKubeconfig } from '../../src/bootstrap/kubeconfig-file.ts';
-import { type Pki, createPki, users } from '../../src/bootstrap/pki.ts';
+import { isRunning } from '../../src/adapters/process-table/process-table.ts';
+import { type Pki, users } from '../../src/bootstrap/pki.ts';
 import { HopelessError, awaitUntil } from '../await-until.ts';
 import type { PrivateContainerd } from '../e2e/support/containerd.ts';
 import type { NodeProcess } from '../e2e/support/private-node.ts';
 import type { Program } from './budgets.ts';
+import { lastLines, startControlPlane, writeUser } from './control-plane-on-a-node.ts';
 
 export const nodeName = 'bench-node';
-const loopback = '127.0.0.1';
 /** On the loopback interface, which is all that the node has: a node's address may not be a loopback one. */
 export const nodeIp = '10.98.0.1';
-const apiServerPort = 6443;
-const etcdPort = 2379;
-const serviceSubnet = '10.96.0.0/16';
 
 export interface LabOnANode {
   agent: NodeProcess;
@@ -36,48 +31,9 @@ export async function startLab(
 ): Promise<LabOnANode> {
   const { node } = containerd;
   const at = (...path: string[]): string => join(node.directory, ...path);
-  const pki = await createPki({
-    dir: at('pki'),
-    apiServerNames: ['localhost'],
-    apiServerIps: ['10.96.0.1', loopback],
-    etcdNames: ['localhost', loopback],
-    nowMs: systemClock.nowMs(),
-  });
-  const { files } = pki;
   await node.run(['ip', 'address', 'add', `${nodeIp}/32`, 'dev', 'lo']);
-  const etcd = await node.spawn('etcd', [
-    'etcd',
-    `--data-dir=${at('etcd')}`,
-    `--listen-client-urls=https://${loopback}:${etcdPort}`,
-    `--advertise-client-urls=https://${loopback}:${etcdPort}`,
-    `--listen-peer-urls=http://${loopback}:2380`,
-    '--client-cert-auth=true',
-    `--trusted-ca-file=${files.etcdCaCert}`,
-    `--cert-file=${files.etcdServerCert}`,
-    `--key-file=${files.etcdServerKey}`,
-  ]);
-  await awaitPort('etcd', etcd, etcdPort);
-  const apiServer = await node.spawn('kube-apiserver', [
-    ...program,
-    'kube-apiserver',
-    `--etcd-servers=https://${loopback}:${etcdPort}`,
-    `--etcd-cafile=${files.etcdCaCert}`,
-    `--etcd-certfile=${files.apiserverEtcdClientCert}`,
-    `--etcd-keyfile=${files.apiserverEtcdClientKey}`,
-    `--secure-port=${apiServerPort}`,
-    `--bind-address=${loopback}`,
-    `--advertise-address=${loopback}`,
-    `--tls-cert-file=${files.apiserverCert}`,
-    `--tls-private-key-file=${files.apiserverKey}`,
-    `--client-ca-file=${files.caCert}`,
-    `--service-account-key-file=${files.serviceAccountPublicKey}`,
-    `--service-account-signing-key-file=${files.serviceAccountKey}`,
-    '--service-account-issuer=https://kubernetes.default.svc.cluster.local',
-    `--service-cluster-ip-range=${serviceSubnet}`,
-    `--kubelet-client-certificate=${files.apiserverKubeletClientCert}`,
-    `--kubelet-client-key=${files.apiserverKubeletClientKey}`,
-  ]);
-  await awaitPort('kube-apiserver', apiServer, apiServerPort);
+  const pki = await startControlPlane(node, program);
+  const { files } = pki;
 
   const adminKubeconfig = at('admin.conf');
   const kubeletKubeconfig = at('kubelet.conf');
@@ -112,31 +68,6 @@ export async function startLab(
     { timeoutMs: 60_000, periodMs: 500 },
   );
   return { agent, restartAgent: startAgent, adminKubeconfig };
-}
-
-async function awaitPort(name: string, { id, logPath }: NodeProcess, port: number): Promise<void> {
-  await awaitUntil(
-    `${name} to listen on ${port}`,
-    async () => {
-      if (!(await isRunning(id))) throw new HopelessError(`${name} has ended: ${await lastLines(logPath)}`);
-      return isListening(id.pid, port);
-    },
-    { timeoutMs: 30_000 },
-  );
-}
-
-async function lastLines(path: string): Promise<string> {
-  return (await readFile(path, 'utf8')).trimEnd().split('\n').slice(-10).join('\n');
-}
-
-async function writeUser(path: string, pki: Pki, user: { name: string; groups?: readonly string[] }): Promise<void> {
-  await writeKubeconfig(path, {
-    clusterName: 'gantry-bench',
-    server: `https://${loopback}:${apiServerPort}`,
-    caPem: pki.caPem,
-    userName: user.name,
-    credentials: await pki.issueClient(user),
-  });
 }
 
 /** Everything at its default but what differs with the driver, in the control groups of the test node. */

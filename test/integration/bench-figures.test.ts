@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { computePodFigures, formatPodFigures } from '../bench/budgets.ts';
 import { parseCpuSeconds, usageBetween } from '../bench/process-usage.ts';
 import { formatSoak, judgeSoak } from '../bench/soak-verdict.ts';
+import { type ProxyMeasurement, computeProxyFigures, formatProxyFigures } from '../bench/proxy-figures.ts';
 import { soakPods, steadyProbePaths } from '../bench/soak-pods.ts';
 import { formatTable, median, percentile, spreadOfRounds } from '../bench/statistics.ts';
 
@@ -83,6 +84,44 @@ describe('budgets', () => {
   it('leave out what was not measured', () => {
     expect(computePodFigures(floors, undefined)).toEqual([{ count: 1, floor: { p50: 100, p99: 100 } }]);
   });
+});
+
+describe('the proxy', () => {
+  const measured: ProxyMeasurement = {
+    mode: 'nftables',
+    services: 10_000,
+    startMs: 3000,
+    syncMs: 1900,
+    toolFullMs: 950,
+    toolChangesMs: [15],
+    spacedMs: [20, 49],
+    backToBackMs: [1010],
+    startCpuSeconds: 2,
+    cpuSecondsPerChange: 0.004,
+    restCpuPercent: 0.2,
+    rssPeakBytes: 149e6,
+    rssRestBytes: 120e6,
+    loop: { p99Ms: 5, maxMs: 80, longestOwnMs: 40 },
+  };
+  const shown = (more: Partial<ProxyMeasurement>): string =>
+    formatProxyFigures([computeProxyFigures({ ...measured, ...more })]);
+
+  it.each<{ more: Partial<ProxyMeasurement>; want: string[] }>([
+    {
+      more: {},
+      want: ['1.90 s (≤ 2: met)', '49 ms (≤ 50: met)', '149 MB (≤ 150: met)', '40 ms (≤ 50: met)', '2.00 x'],
+    },
+    { more: { syncMs: 2100 }, want: ['2.10 s (≤ 2: MISSED)'] },
+    { more: { spacedMs: [20, 60] }, want: ['60 ms (≤ 50: MISSED)'] },
+    { more: { rssPeakBytes: 160e6 }, want: ['160 MB (≤ 150: MISSED)'] },
+    { more: { loop: { p99Ms: 1, maxMs: 51, longestOwnMs: 51 } }, want: ['51 ms (≤ 50: MISSED)'] },
+    { more: { mode: 'iptables', spacedMs: [350, 900] }, want: ['350 ms (≤ 350: met)', ' 900 ms  '] },
+    { more: { mode: 'iptables', spacedMs: [351] }, want: ['351 ms (≤ 350: MISSED)'] },
+  ])('is held to $want', ({ more, want }) => {
+    for (const text of want) expect(shown(more)).toContain(text);
+  });
+
+  it('has no budget for less Services', () => expect(shown({ services: 100 })).not.toContain('≤'));
 });
 
 describe('a long run', () => {
