@@ -1,9 +1,8 @@
 /** `gantry kube-proxy`: flags and file → typed config → proxy → run until a signal. */
 import { readFile, watch, writeFile } from 'node:fs/promises';
-import { availableParallelism, hostname } from 'node:os';
+import { cpus, hostname } from 'node:os';
 import { basename, dirname } from 'node:path';
-import { Command } from 'commander';
-import { parse as parseYaml } from 'yaml';
+import { parse as parseYaml, stringify as stringifyYaml } from 'yaml';
 import { Conntrack } from '../adapters/conntrack/conntrack.ts';
 import { Sysctl } from '../adapters/sysctl/sysctl.ts';
 import { type Clock, systemClock } from '../base/clock.ts';
@@ -13,7 +12,8 @@ import { runTogether } from '../base/run-together.ts';
 import { stopSignal } from '../base/stop-signal.ts';
 import type { ApiClient } from '../client/api-client.ts';
 import { HttpApiClient } from '../client/http-api-client.ts';
-import { loadKubeconfig } from '../client/kubeconfig.ts';
+import { inClusterAccess } from '../client/in-cluster.ts';
+import { type ServerAccess, loadKubeconfig } from '../client/kubeconfig.ts';
 import { OwnNode } from '../proxy/collect/own-node.ts';
 import { applyConntrackSettings } from '../proxy/kernel-settings.ts';
 import { ProxyMetrics } from '../proxy/metrics.ts';
@@ -21,44 +21,77 @@ import { parseProxyConfig } from '../proxy/parse-proxy-config.ts';
 import type { ProxyConfig } from '../proxy/proxy-config.ts';
 import { Proxy } from '../proxy/proxy.ts';
 import { backends, servedModes } from './proxy-backends/backends.ts';
+import { cleanUpAll, cleanUpOthers, findLeftovers } from './proxy-backends/switch-modes.ts';
+import { type ProxyFlags, configOfFlags, readProxyFlags } from './proxy-flags.ts';
 import { staySmall } from './stay-small.ts';
 
 export async function run(args: readonly string[]): Promise<void> {
-  const { flags, configPath, isCleanup } = readFlags(args);
+  const flags = readProxyFlags(args);
+  const { configPath, writeConfigTo, isCleanup, isInitOnly, master, overrides, given } = flags;
   const signal = stopSignal();
-  const config = configPath === undefined ? parseFlags(flags) : await loadProxyConfig(configPath, overridesOf(flags));
+  const config = configPath === undefined ? configOfFlags(flags) : await loadProxyConfig(configPath, overrides);
   const log = createLogger({ name: 'kube-proxy', verbosity: config.verbosity });
-  if (isCleanup) return cleanUp(log, signal);
-  if (config.kubeconfig === '') {
-    throw new Error('Cannot find the API server: in-cluster credentials are not served yet; pass --kubeconfig FILE');
+  if (writeConfigTo !== undefined) {
+    await writeFile(writeConfigTo, stringifyYaml(config.document, { sortMapEntries: true }));
+    log.info({ file: writeConfigTo }, 'Wrote configuration');
+    return;
   }
-  await setOomScoreAdj(config.oomScoreAdj, log);
+  if (isCleanup) return cleanUpAll(backends, log, signal);
   const client = new HttpApiClient({
-    access: await loadKubeconfig(config.kubeconfig),
+    access: await proxyAccess(config.kubeconfig, master, log),
     clock: systemClock,
     userAgentName: 'kube-proxy',
     qps: config.clientQps,
     burst: config.clientBurst,
   });
+  if (isInitOnly) {
+    await buildProxy(config, client, systemClock, log, signal);
+    log.info({}, 'what needs privileges is done');
+    return;
+  }
+  await setOomScoreAdj(config.oomScoreAdj, log);
   await runTogether(signal, [
-    (inner) => runProxy(config, client, systemClock, log, inner),
+    (inner) => runProxy(config, client, systemClock, log, inner, given),
     (inner) => staySmall({ clock: systemClock, log }, inner),
     ...(configPath === undefined ? [] : [(inner: AbortSignal) => endWhenChanged(configPath, inner)]),
   ]);
 }
 
 /** Reads a `KubeProxyConfiguration` file. Overrides are what a flag may change although a file is given. */
-export async function loadProxyConfig(
-  path: string,
-  overrides: { hostnameOverride?: string | undefined; verbosity?: number | undefined } = {},
-): Promise<ProxyConfig> {
+export async function loadProxyConfig(path: string, overrides: ProxyFlags['overrides'] = {}): Promise<ProxyConfig> {
+  let text: string;
   let document: unknown;
+  let isStrict = true;
   try {
-    document = parseYaml(await readFile(path, 'utf8'));
+    text = await readFile(path, 'utf8');
+    try {
+      document = parseYaml(text);
+    } catch {
+      // a field that is there twice: the last one counts
+      document = parseYaml(text, { uniqueKeys: false });
+      isStrict = false;
+    }
   } catch (err) {
     throw new Error(`Cannot read the kube-proxy configuration "${path}"`, { cause: err });
   }
-  return parseProxyConfig(document, { source: `"${path}"`, isZeroMeant: false, servedModes, ...overrides });
+  const config = parseProxyConfig(document, { source: `"${path}"`, isZeroMeant: false, servedModes, ...overrides });
+  return isStrict
+    ? config
+    : { ...config, warnings: [...config.warnings, 'a field is there twice, the last one counts'] };
+}
+
+/** Who the API server is and who we are: a file, a URL, both, or what a pod is given. */
+async function proxyAccess(kubeconfig: string, master: string, log: Logger): Promise<ServerAccess> {
+  if (kubeconfig === '' && master === '') {
+    log.info({}, 'Neither kubeconfig file nor master URL was specified, falling back to in-cluster config');
+    return inClusterAccess(process.env);
+  }
+  if (kubeconfig === '') {
+    const none = { ca: undefined, clientCertificate: undefined, token: undefined, tlsServerName: undefined };
+    return { server: master, ...none, insecureSkipTlsVerify: false, namespace: 'default' };
+  }
+  const access = await loadKubeconfig(kubeconfig);
+  return master === '' ? access : { ...access, server: master };
 }
 
 /** The node's name as the API knows it. */
@@ -73,8 +106,12 @@ export async function runProxy(
   clock: Clock,
   log: Logger,
   signal: AbortSignal,
+  /** As given, for `/flagz`. */
+  flags: Readonly<Record<string, string>> = {},
 ): Promise<void> {
-  const proxy = await buildProxy(config, client, clock, log, signal);
+  for (const warning of config.warnings) log.warn({ warning }, 'a part of the configuration has no effect');
+  await cleanUpOthers(config.mode, backends, findLeftovers, log, signal);
+  const proxy = await buildProxy(config, client, clock, log, signal, flags);
   await proxy.run(signal);
 }
 
@@ -85,6 +122,7 @@ export async function buildProxy(
   clock: Clock,
   log: Logger,
   signal: AbortSignal,
+  flags: Readonly<Record<string, string>> = {},
 ): Promise<Proxy> {
   const backend = backends[config.mode];
   if (backend === undefined) throw new Error(`Cannot serve mode "${config.mode}": there is no back end for it`);
@@ -94,26 +132,11 @@ export async function buildProxy(
     { name: nodeName, bindAddress: config.bindAddress },
     { client, clock, log: log.child({ room: 'node' }) },
   );
-  await applyConntrackSettings(config.conntrack, availableParallelism(), settings, log);
+  await applyConntrackSettings(config.conntrack, cpus().length, settings, log);
   const metrics = new ProxyMetrics(config.mode);
   const installers = await backend.build({ config, node, settings, metrics, clock, log }, signal);
   log.info({ mode: config.mode, node: nodeName, families: [...installers.keys()] }, 'kube-proxy starts');
-  return new Proxy(config, nodeName, { client, node, installers, flows: new Conntrack(), metrics, clock, log });
-}
-
-/** Removes everything that kube-proxy has put into the kernel, in whichever mode. */
-export async function cleanUp(log: Logger, signal: AbortSignal): Promise<void> {
-  const failures: string[] = [];
-  for (const [mode, backend] of Object.entries(backends)) {
-    try {
-      await backend.cleanUp(log, signal);
-    } catch (err) {
-      failures.push(`${mode}: ${describeError(err)}`);
-    }
-  }
-  if (failures.length > 0) {
-    throw new Error(`encountered an error while tearing down rules: ${failures.join('; ')}`);
-  }
+  return new Proxy(config, nodeName, { client, node, installers, flows: new Conntrack(), metrics, flags, clock, log });
 }
 
 async function setOomScoreAdj(score: number, log: Logger): Promise<void> {
@@ -126,135 +149,16 @@ async function setOomScoreAdj(score: number, log: Logger): Promise<void> {
 
 /** A changed configuration takes effect by a restart, which the service manager does. */
 async function endWhenChanged(path: string, signal: AbortSignal): Promise<void> {
+  const before = await readFile(path, 'utf8');
   try {
     for await (const { filename } of watch(dirname(path), { signal })) {
-      if (filename === basename(path)) throw new Error("content of the proxy server's configuration file was updated");
+      if (filename !== basename(path)) continue;
+      const after = await readFile(path, 'utf8').catch(() => undefined); // it is being replaced: it comes back
+      if (after !== undefined && after !== before) {
+        throw new Error("content of the proxy server's configuration file was updated");
+      }
     }
   } catch (err) {
     if (!signal.aborted) throw err;
   }
-}
-
-interface Flags {
-  [name: string]: string | boolean | string[] | undefined;
-}
-
-function readFlags(args: readonly string[]): { flags: Flags; configPath: string | undefined; isCleanup: boolean } {
-  const program = new Command('kube-proxy')
-    .description('Programs Services into the kernel of this node.')
-    .option(
-      '--config <file>',
-      'KubeProxyConfiguration; other flags but --hostname-override and -v are not looked at then',
-    )
-    .option('--kubeconfig <file>', 'credentials for the API server')
-    .option('--hostname-override <name>', "the node's name, where it is not the machine's")
-    .option('--proxy-mode <mode>', `${servedModes.join(', ')} (iptables)`)
-    .option('--ipvs-scheduler <name>', 'how mode ipvs chooses endpoints (rr)')
-    .option('--ipvs-exclude-cidrs <list>', "virtual servers that are somebody else's")
-    .option('--ipvs-strict-arp', 'arp_ignore=1 and arp_announce=2')
-    .option('--ipvs-sync-period <duration>', 'time between two syncs in mode ipvs (30s)')
-    .option('--ipvs-min-sync-period <duration>', 'least time between two syncs in mode ipvs (0s)')
-    .option('--ipvs-tcp-timeout <duration>', '0: leave it')
-    .option('--ipvs-tcpfin-timeout <duration>', '0: leave it')
-    .option('--ipvs-udp-timeout <duration>', '0: leave it')
-    .option('--cluster-cidr <cidrs>', "the pods' addresses; traffic from elsewhere to a cluster IP is masqueraded")
-    .option('--detect-local-mode <mode>', 'ClusterCIDR, NodeCIDR, BridgeInterface or InterfaceNamePrefix')
-    .option('--pod-bridge-interface <name>', 'for --detect-local-mode=BridgeInterface')
-    .option('--pod-interface-name-prefix <prefix>', 'for --detect-local-mode=InterfaceNamePrefix')
-    .option('--nodeport-addresses <list>', 'CIDRs, or "primary"; empty: all addresses')
-    .option('--masquerade-all', 'masquerade all traffic to cluster IPs')
-    .option('--iptables-masquerade-bit <n>', 'bit of the mark for packets to be masqueraded (14)')
-    .option('--iptables-localhost-nodeports [bool]', 'NodePorts answer on 127.0.0.1, too (true)')
-    .option('--iptables-sync-period <duration>', 'time until a failed sync is tried again (30s)')
-    .option('--iptables-min-sync-period <duration>', 'least time between two syncs (1s)')
-    .option('--conntrack-max-per-core <n>', 'connection table entries per CPU; 0: leave it')
-    .option('--conntrack-min <n>', 'connection table entries at least')
-    .option('--conntrack-tcp-timeout-established <duration>', '0: leave it (24h)')
-    .option('--conntrack-tcp-timeout-close-wait <duration>', '0: leave it (1h)')
-    .option('--conntrack-tcp-be-liberal', 'take packets out of window as valid')
-    .option('--conntrack-udp-timeout <duration>', '0: leave it')
-    .option('--conntrack-udp-timeout-stream <duration>', '0: leave it')
-    .option('--healthz-bind-address <ip:port>', 'health server; empty: none (0.0.0.0:10256)')
-    .option('--metrics-bind-address <ip:port>', 'metrics server (127.0.0.1:10249)')
-    .option('--bind-address <ip>', "this node's address, where it is not the Node object's")
-    .option('--bind-address-hard-fail', 'end when a port cannot be bound')
-    .option('--oom-score-adj <n>', 'oom_score_adj of this process (-999)')
-    .option('--kube-api-qps <n>', 'requests per second to the API server (5)')
-    .option('--kube-api-burst <n>', 'requests at once to the API server (10)')
-    .option('--cleanup', 'remove all rules of kube-proxy and exit')
-    .option('-v, --v <level>', 'log verbosity')
-    .allowExcessArguments(false);
-  program.parse([...args], { from: 'user' });
-  const flags: Flags = program.opts();
-  const configPath = flags['config'];
-  return {
-    flags,
-    configPath: typeof configPath === 'string' ? configPath : undefined,
-    isCleanup: flags['cleanup'] === true,
-  };
-}
-
-function overridesOf(flags: Flags): { hostnameOverride?: string | undefined; verbosity?: number | undefined } {
-  const { hostnameOverride, v } = flags;
-  return {
-    hostnameOverride: typeof hostnameOverride === 'string' ? hostnameOverride : undefined,
-    verbosity: typeof v === 'string' ? Number(v) : undefined,
-  };
-}
-
-/** Flags as the fields that they mirror, so that one parser checks both. */
-function parseFlags(flags: Flags): ProxyConfig {
-  const number = (name: string): unknown => (flags[name] === undefined ? undefined : Number(flags[name]));
-  const boolean = (name: string): unknown =>
-    flags[name] === undefined ? undefined : flags[name] === true || flags[name] === 'true';
-  const list = (name: string): string[] | undefined => {
-    const text = flags[name];
-    return typeof text === 'string' ? text.split(',').filter((part) => part !== '') : undefined;
-  };
-  const document = {
-    mode: flags['proxyMode'],
-    hostnameOverride: flags['hostnameOverride'],
-    bindAddress: flags['bindAddress'],
-    bindAddressHardFail: boolean('bindAddressHardFail'),
-    healthzBindAddress: flags['healthzBindAddress'],
-    metricsBindAddress: flags['metricsBindAddress'],
-    clusterCIDR: flags['clusterCidr'],
-    detectLocalMode: flags['detectLocalMode'],
-    detectLocal: { bridgeInterface: flags['podBridgeInterface'], interfaceNamePrefix: flags['podInterfaceNamePrefix'] },
-    nodePortAddresses: list('nodeportAddresses'),
-    oomScoreAdj: number('oomScoreAdj'),
-    clientConnection: { kubeconfig: flags['kubeconfig'], qps: number('kubeApiQps'), burst: number('kubeApiBurst') },
-    iptables: {
-      masqueradeBit: number('iptablesMasqueradeBit'),
-      masqueradeAll: boolean('masqueradeAll'),
-      localhostNodePorts: boolean('iptablesLocalhostNodeports'),
-      syncPeriod: flags['iptablesSyncPeriod'],
-      minSyncPeriod: flags['iptablesMinSyncPeriod'],
-    },
-    nftables: {
-      masqueradeAll: boolean('masqueradeAll'),
-      syncPeriod: flags['iptablesSyncPeriod'],
-      minSyncPeriod: flags['iptablesMinSyncPeriod'],
-    },
-    ipvs: {
-      syncPeriod: flags['ipvsSyncPeriod'],
-      minSyncPeriod: flags['ipvsMinSyncPeriod'],
-      scheduler: flags['ipvsScheduler'],
-      excludeCIDRs: list('ipvsExcludeCidrs'),
-      strictARP: boolean('ipvsStrictArp'),
-      tcpTimeout: flags['ipvsTcpTimeout'],
-      tcpFinTimeout: flags['ipvsTcpfinTimeout'],
-      udpTimeout: flags['ipvsUdpTimeout'],
-    },
-    conntrack: {
-      maxPerCore: number('conntrackMaxPerCore'),
-      min: number('conntrackMin'),
-      tcpEstablishedTimeout: flags['conntrackTcpTimeoutEstablished'],
-      tcpCloseWaitTimeout: flags['conntrackTcpTimeoutCloseWait'],
-      tcpBeLiberal: boolean('conntrackTcpBeLiberal'),
-      udpTimeout: flags['conntrackUdpTimeout'],
-      udpStreamTimeout: flags['conntrackUdpTimeoutStream'],
-    },
-  };
-  return parseProxyConfig(document, { source: 'flags', isZeroMeant: true, servedModes, ...overridesOf(flags) });
 }

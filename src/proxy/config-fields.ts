@@ -1,7 +1,7 @@
 /** The fields of `KubeProxyConfiguration` (kubeproxy.config.k8s.io/v1alpha1), and a strict reader of them. Pure. */
 
-/** A leaf's type; `durations` are strings of Go's form, `1h30m`. An object nests. `any`: looked at by its user only. */
-type FieldType = 'string' | 'boolean' | 'integer' | 'duration' | 'strings' | 'any';
+/** A leaf's type; durations are strings of Go's form, `1h30m`. An object nests. `any`: looked at by its user only. */
+type FieldType = 'string' | 'boolean' | 'integer' | 'number' | 'duration' | 'flush' | 'strings' | 'any';
 interface Fields {
   readonly [name: string]: FieldType | Fields;
 }
@@ -14,10 +14,19 @@ export const proxyConfigFields = {
     kubeconfig: 'string',
     acceptContentTypes: 'string',
     contentType: 'string',
-    qps: 'any',
+    qps: 'number',
     burst: 'integer',
   },
-  logging: 'any',
+  logging: {
+    format: 'string',
+    flushFrequency: 'flush',
+    verbosity: 'integer',
+    vmodule: 'any',
+    options: {
+      text: { splitStream: 'boolean', infoBufferSize: 'any' },
+      json: { splitStream: 'boolean', infoBufferSize: 'any' },
+    },
+  },
   hostnameOverride: 'string',
   bindAddress: 'string',
   healthzBindAddress: 'string',
@@ -69,15 +78,14 @@ export const proxyConfigFields = {
   windowsRunAsService: 'boolean',
 } as const satisfies Fields;
 
-/** Reads fields by dotted path, once `checkFields` has found nothing wrong. */
+/** Reads fields by dotted path. */
 export class FieldReader {
   readonly #raw: Record<string, unknown>;
-  readonly #problems: string[];
 
-  constructor(raw: Record<string, unknown>, problems: string[]) {
+  /** Names wrong types in `problems`, and fields that nobody knows in `unknown`. */
+  constructor(raw: Record<string, unknown>, problems: string[], unknown: string[]) {
     this.#raw = raw;
-    this.#problems = problems;
-    checkFields(raw, proxyConfigFields, '', problems);
+    checkFields(raw, proxyConfigFields, '', problems, unknown);
   }
 
   /** Undefined when absent, null or of the wrong type (which `problems` tells). */
@@ -111,25 +119,26 @@ export class FieldReader {
     return Array.isArray(value) ? value.map((text) => String(text).trim()) : [];
   }
 
-  /** Milliseconds. @param zeroIsUnset a zero means the default, as where upstream cannot tell them apart */
-  durationMs(path: string, fallbackMs: number, zeroIsUnset: boolean): number {
+  durationMs(path: string): number {
     const value = this.#at(path);
-    if (value === undefined) return fallbackMs;
-    const ms = typeof value === 'string' ? parseDurationMs(value) : undefined;
-    if (ms === undefined) return fallbackMs; // checkFields has named it
-    if (ms < 0) this.#problems.push(`${path} must not be negative: "${String(value)}"`);
-    return ms === 0 && zeroIsUnset ? fallbackMs : ms;
+    return typeof value === 'string' ? (parseDurationMs(value) ?? 0) : 0; // checkFields has named what is none
   }
 }
 
-function checkFields(raw: Record<string, unknown>, fields: Fields, path: string, problems: string[]): void {
+function checkFields(
+  raw: Record<string, unknown>,
+  fields: Fields,
+  path: string,
+  problems: string[],
+  unknown: string[],
+): void {
   for (const [name, value] of Object.entries(raw)) {
     const at = path === '' ? name : `${path}.${name}`;
     const type = fields[name];
-    if (type === undefined) problems.push(`unknown field "${at}"`);
+    if (type === undefined) unknown.push(at);
     else if (value === null || value === undefined) continue;
     else if (typeof type === 'object') {
-      if (isRecord(value)) checkFields(value, type, at, problems);
+      if (isRecord(value)) checkFields(value, type, at, problems, unknown);
       else problems.push(`${at} must be an object`);
     } else if (!hasType(value, type)) {
       problems.push(`${at} must be ${described[type]}: ${JSON.stringify(value)}`);
@@ -141,7 +150,9 @@ const described: Record<FieldType, string> = {
   string: 'a string',
   boolean: 'true or false',
   integer: 'a whole number',
+  number: 'a number',
   duration: 'a duration like "30s"',
+  flush: 'a duration like "5s", or nanoseconds',
   strings: 'a list of strings',
   any: 'anything',
 };
@@ -154,6 +165,10 @@ function hasType(value: unknown, type: FieldType): boolean {
       return typeof value === 'boolean';
     case 'integer':
       return Number.isInteger(value);
+    case 'number':
+      return typeof value === 'number' && Number.isFinite(value);
+    case 'flush':
+      return Number.isInteger(value) || hasType(value, 'duration');
     case 'duration':
       return typeof value === 'string' && parseDurationMs(value) !== undefined;
     case 'strings':

@@ -1,7 +1,7 @@
 /** `KubeProxyConfiguration`, from a file or from flags, as a `ProxyConfig`: every problem at once. Pure. */
 import { ConfigError } from '../base/errors.ts';
-import { familyOfIp, parseCidr } from './compute/ip-ranges.ts';
 import { FieldReader, isRecord } from './config-fields.ts';
+import { configApiVersion, configKind, defaultedDocument } from './default-proxy-config.ts';
 import {
   type IpvsConfig,
   type ListenAddress,
@@ -10,14 +10,13 @@ import {
   type ProxyMode,
   proxyModes,
 } from './proxy-config.ts';
-
-const apiVersion = 'kubeproxy.config.k8s.io/v1alpha1';
-const kind = 'KubeProxyConfiguration';
+import { parseProxyGates } from './proxy-gates.ts';
+import { clusterCidrsOf, splitHostPort, validateProxyConfig } from './validate-proxy-config.ts';
 
 export interface ParseOptions {
   /** Names the source in messages: the file's path, or "flags". */
   source: string;
-  /** Whether a zero duration is what was meant (flags) or the same as nothing (files). */
+  /** Whether a zero or an empty text is what was meant (flags) or the same as nothing (files). */
   isZeroMeant: boolean;
   /** Modes that have a back end; by default all. */
   servedModes?: readonly ProxyMode[] | undefined;
@@ -27,196 +26,122 @@ export interface ParseOptions {
   hostnameOverride?: string | undefined;
 }
 
-/** @throws {ConfigError} with every unknown field, wrong value and value that we do not serve */
-export function parseProxyConfig(document: unknown, options: ParseOptions): ProxyConfig {
+/** @throws {ConfigError} with every wrong value and every value that we do not serve; unknown fields are warnings */
+export function parseProxyConfig(raw: unknown, options: ParseOptions): ProxyConfig {
   const what = `Cannot use the kube-proxy configuration from ${options.source}`;
-  if (!isRecord(document)) throw new ConfigError(what, ['it is not an object']);
-  const problems: string[] = [];
-  const read = new FieldReader(document, problems);
+  if (!isRecord(raw)) throw new ConfigError(what, ['it is not an object']);
   const isFromFile = !options.isZeroMeant;
-  if (isFromFile && (read.text('apiVersion') !== apiVersion || read.text('kind') !== kind)) {
-    problems.push(
-      `apiVersion and kind must be "${apiVersion}" and "${kind}": "${read.text('apiVersion')}" and "${read.text('kind')}"`,
-    );
+  const problems: string[] = [];
+  const unknown: string[] = [];
+  if (isFromFile && (raw['apiVersion'] !== configApiVersion || raw['kind'] !== configKind)) {
+    const found = `${JSON.stringify(raw['apiVersion'])} and ${JSON.stringify(raw['kind'])}`;
+    problems.push(`apiVersion and kind must be "${configApiVersion}" and "${configKind}": ${found}`);
   }
-  refuseUnserved(read, problems);
-  const mode = parseMode(read.text('mode'), options.servedModes ?? proxyModes, problems);
+  new FieldReader(raw, problems, unknown); // looks at the types of all fields, too
+  if (problems.length > 0) throw new ConfigError(what, problems);
+  const warnings = unknown.map((path) => `unknown field "${path}" is not looked at`);
+  const document = defaultedDocument(raw, options.isZeroMeant);
+  const { verbosity, hostnameOverride } = options;
+  if (hostnameOverride !== undefined) document['hostnameOverride'] = hostnameOverride;
+  const read = new FieldReader(document, problems, []);
+
+  const mode = proxyModes.find((known) => known === read.text('mode')) ?? 'iptables';
+  problems.push(...validateProxyConfig(read, mode, options.servedModes ?? proxyModes), ...unserved(read));
+  const gates = parseProxyGates(read.any('featureGates'), problems, warnings);
+  if (problems.length > 0) throw new ConfigError(what, problems);
   // mode ipvs has periods of its own, and masquerades as iptables does
   const masquerade = mode === 'nftables' ? 'nftables' : 'iptables';
-
-  const bindAddress = read.text('bindAddress') || '0.0.0.0';
-  if (familyOfIp(bindAddress) === undefined) problems.push(`bindAddress must be an IP address: "${bindAddress}"`);
-  const isIpv6 = familyOfIp(bindAddress) === 'IPv6';
-  // an explicit empty health address switches the server off by flag only: in a file it cannot be told from unset
-  const healthzText =
-    read.any('healthzBindAddress') === '' && options.isZeroMeant ? undefined : read.text('healthzBindAddress');
-  const zeroIsUnset = !options.isZeroMeant;
-
-  const config: ProxyConfig = {
+  const healthz = read.text('healthzBindAddress');
+  return {
     mode,
     kubeconfig: read.text('clientConnection.kubeconfig'),
-    clientQps: positiveOr(read.any('clientConnection.qps'), 5),
-    clientBurst: positiveOr(read.any('clientConnection.burst'), 10),
-    hostnameOverride: (options.hostnameOverride ?? read.text('hostnameOverride')).trim().toLowerCase(),
-    bindAddress,
-    healthz:
-      healthzText === undefined
-        ? undefined
-        : parseListen('healthzBindAddress', healthzText || (isIpv6 ? '[::]:10256' : '0.0.0.0:10256'), 10256, problems),
-    metrics: parseListen(
-      'metricsBindAddress',
-      read.text('metricsBindAddress') || (isIpv6 ? '[::1]:10249' : '127.0.0.1:10249'),
-      10249,
-      problems,
-    ),
+    clientQps: numberOr(read.any('clientConnection.qps'), 5),
+    clientBurst: read.number('clientConnection.burst', 10),
+    hostnameOverride: read.text('hostnameOverride').toLowerCase(),
+    bindAddress: read.text('bindAddress'),
+    healthz: healthz === '' ? undefined : listenAddress(healthz),
+    metrics: listenAddress(read.text('metricsBindAddress')),
     bindAddressHardFail: read.flag('bindAddressHardFail', false),
+    enableProfiling: read.flag('enableProfiling', false),
     masqueradeBit: read.number(`${masquerade}.masqueradeBit`, 14),
     masqueradeAll: read.flag(`${masquerade}.masqueradeAll`, false),
     localhostNodePorts: read.flag('iptables.localhostNodePorts', true),
-    syncPeriodMs: read.durationMs(`${mode}.syncPeriod`, 30_000, zeroIsUnset),
-    minSyncPeriodMs: read.durationMs(`${mode}.minSyncPeriod`, mode === 'ipvs' ? 0 : 1000, zeroIsUnset),
-    ipvs: parseIpvs(read, problems),
-    localDetection: parseDetection(read, problems),
-    nodePortAddresses: parseNodePortAddresses(read.texts('nodePortAddresses'), mode, problems),
+    syncPeriodMs: read.durationMs(`${mode}.syncPeriod`),
+    minSyncPeriodMs: read.durationMs(`${mode}.minSyncPeriod`),
+    ipvs: parseIpvs(read),
+    localDetection: parseDetection(read),
+    nodePortAddresses: read.texts('nodePortAddresses'),
     oomScoreAdj: read.number('oomScoreAdj', -999),
     conntrack: {
-      maxPerCore: read.number('conntrack.maxPerCore', 32_768),
-      min: read.number('conntrack.min', 131_072),
-      tcpEstablishedTimeoutMs: read.durationMs('conntrack.tcpEstablishedTimeout', 86_400_000, false),
-      tcpCloseWaitTimeoutMs: read.durationMs('conntrack.tcpCloseWaitTimeout', 3_600_000, false),
-      udpTimeoutMs: read.durationMs('conntrack.udpTimeout', 0, false),
-      udpStreamTimeoutMs: read.durationMs('conntrack.udpStreamTimeout', 0, false),
+      maxPerCore: read.number('conntrack.maxPerCore', 0),
+      min: read.number('conntrack.min', 0),
+      tcpEstablishedTimeoutMs: read.durationMs('conntrack.tcpEstablishedTimeout'),
+      tcpCloseWaitTimeoutMs: read.durationMs('conntrack.tcpCloseWaitTimeout'),
+      udpTimeoutMs: read.durationMs('conntrack.udpTimeout'),
+      udpStreamTimeoutMs: read.durationMs('conntrack.udpStreamTimeout'),
       tcpBeLiberal: read.flag('conntrack.tcpBeLiberal', false),
     },
-    verbosity: options.verbosity ?? verbosityOf(read.any('logging')),
+    gates,
+    verbosity: verbosity ?? read.number('logging.verbosity', 0),
+    warnings,
+    document,
   };
-
-  checkRange(`${masquerade}.masqueradeBit`, config.masqueradeBit, 0, 31, problems);
-  checkRange('oomScoreAdj', config.oomScoreAdj, -1000, 1000, problems);
-  if (config.conntrack.maxPerCore < 0) problems.push('conntrack.maxPerCore must be 0 or more');
-  if (config.conntrack.min < 0) problems.push('conntrack.min must be 0 or more');
-  if (config.syncPeriodMs <= 0) problems.push(`${mode}.syncPeriod must be greater than 0`);
-  if (config.minSyncPeriodMs > config.syncPeriodMs) {
-    problems.push(`${mode}.minSyncPeriod must not be longer than ${mode}.syncPeriod`);
-  }
-  if (problems.length > 0) throw new ConfigError(what, problems);
-  return config;
 }
 
-/** Fields that upstream knows and we do not serve yet: a value that would be ignored is refused by name. */
-function refuseUnserved(read: FieldReader, problems: string[]): void {
-  if (read.flag('enableProfiling', false)) problems.push('enableProfiling is not served: set it to false');
+/** Fields that upstream knows and we do not serve: a value that would be ignored is refused by name. */
+function unserved(read: FieldReader): string[] {
+  const problems: string[] = [];
   if (read.flag('windowsRunAsService', false)) problems.push('windowsRunAsService is for Windows: set it to false');
-  if (read.text('showHiddenMetricsForVersion') !== '') {
-    problems.push('showHiddenMetricsForVersion is not served: no metrics are hidden; leave it out');
-  }
-  const gates = read.any('featureGates');
-  if (gates !== undefined && (!isRecord(gates) || Object.keys(gates).length > 0)) {
-    const names = isRecord(gates) ? Object.keys(gates).join(', ') : JSON.stringify(gates);
-    problems.push(`featureGates are not served (${names}): leave them out, each has the default of 1.36`);
-  }
   const winkernel = read.any('winkernel');
   if (isRecord(winkernel) && Object.values(winkernel).some((value) => Boolean(value))) {
     problems.push('winkernel is for Windows: leave it out');
   }
-}
-
-function parseMode(text: string, served: readonly ProxyMode[], problems: string[]): ProxyMode {
-  if (text === '') return 'iptables';
-  const mode = proxyModes.find((known) => known === text);
-  const choice = `must be ${served.toSorted().join(', ')} or blank (blank means iptables)`;
-  if (mode === undefined) problems.push(`mode "${text}" is unknown: ${choice}`);
-  else if (!served.includes(mode)) problems.push(`mode "${mode}" is not served yet: ${choice}`);
-  return mode ?? 'iptables';
-}
-
-function parseIpvs(read: FieldReader, problems: string[]): IpvsConfig {
-  const excludeCidrs = read.texts('ipvs.excludeCIDRs');
-  for (const text of excludeCidrs) {
-    if (parseCidr(text) === undefined) problems.push(`ipvs.excludeCIDRs must be CIDRs: "${text}"`);
+  const contentType = read.text('clientConnection.contentType');
+  if (!['application/vnd.kubernetes.protobuf', 'application/json'].includes(contentType)) {
+    problems.push(`clientConnection.contentType "${contentType}" is not served: leave it out`);
   }
+  const format = read.text('logging.format');
+  if (format !== 'text' && format !== 'json') problems.push(`logging.format must be text or json: "${format}"`);
+  const vmodule = read.any('logging.vmodule');
+  if (Array.isArray(vmodule) && vmodule.length > 0) {
+    problems.push('logging.vmodule is not served: raise logging.verbosity for the whole process instead');
+  }
+  for (const kind of ['text', 'json']) {
+    if (read.any(`logging.options.${kind}.splitStream`) === true) {
+      problems.push(`logging.options.${kind}.splitStream is not served: leave it out`);
+    }
+  }
+  return problems;
+}
+
+function parseIpvs(read: FieldReader): IpvsConfig {
   return {
     scheduler: read.text('ipvs.scheduler') || 'rr',
-    excludeCidrs,
+    excludeCidrs: read.texts('ipvs.excludeCIDRs'),
     strictArp: read.flag('ipvs.strictARP', false),
-    tcpTimeoutMs: read.durationMs('ipvs.tcpTimeout', 0, false),
-    tcpFinTimeoutMs: read.durationMs('ipvs.tcpFinTimeout', 0, false),
-    udpTimeoutMs: read.durationMs('ipvs.udpTimeout', 0, false),
+    tcpTimeoutMs: read.durationMs('ipvs.tcpTimeout'),
+    tcpFinTimeoutMs: read.durationMs('ipvs.tcpFinTimeout'),
+    udpTimeoutMs: read.durationMs('ipvs.udpTimeout'),
   };
 }
 
-function parseDetection(read: FieldReader, problems: string[]): LocalDetection {
-  const mode = read.text('detectLocalMode') || 'ClusterCIDR';
-  const clusterCidrs = read
-    .text('clusterCIDR')
-    .split(',')
-    .map((cidr) => cidr.trim())
-    .filter((cidr) => cidr !== '');
-  const families = clusterCidrs.map((cidr) => parseCidr(cidr)?.family);
-  if (families.includes(undefined)) problems.push(`clusterCIDR must be CIDRs: "${clusterCidrs.join(',')}"`);
-  if (clusterCidrs.length > 2 || (clusterCidrs.length === 2 && families[0] === families[1])) {
-    problems.push('clusterCIDR must be one CIDR, or two of different IP families');
-  }
+function parseDetection(read: FieldReader): LocalDetection {
+  const mode = read.text('detectLocalMode');
   switch (mode) {
-    case 'ClusterCIDR':
-      return { mode, clusterCidrs };
     case 'NodeCIDR':
       return { mode };
-    case 'BridgeInterface': {
-      const bridgeInterface = read.text('detectLocal.bridgeInterface');
-      if (!isInterfaceName(bridgeInterface)) {
-        problems.push(`detectLocal.bridgeInterface must be an interface's name: "${bridgeInterface}"`);
-      }
-      return { mode, bridgeInterface };
-    }
-    case 'InterfaceNamePrefix': {
-      const interfaceNamePrefix = read.text('detectLocal.interfaceNamePrefix');
-      if (!isInterfaceName(interfaceNamePrefix)) {
-        problems.push(
-          `detectLocal.interfaceNamePrefix must be the start of an interface's name: "${interfaceNamePrefix}"`,
-        );
-      }
-      return { mode, interfaceNamePrefix };
-    }
+    case 'BridgeInterface':
+      return { mode, bridgeInterface: read.text('detectLocal.bridgeInterface') };
+    case 'InterfaceNamePrefix':
+      return { mode, interfaceNamePrefix: read.text('detectLocal.interfaceNamePrefix') };
     default:
-      problems.push(`detectLocalMode must be ClusterCIDR, NodeCIDR, BridgeInterface or InterfaceNamePrefix: "${mode}"`);
-      return { mode: 'ClusterCIDR', clusterCidrs };
+      return { mode: 'ClusterCIDR', clusterCidrs: clusterCidrsOf(read) };
   }
 }
 
-function parseNodePortAddresses(texts: readonly string[], mode: ProxyMode, problems: string[]): readonly string[] {
-  if (texts.length === 0 && mode === 'nftables') return ['primary'];
-  if (texts.includes('primary')) {
-    if (texts.length > 1) problems.push("nodePortAddresses: can't use both 'primary' and CIDRs");
-    return texts;
-  }
-  for (const text of texts) {
-    if (parseCidr(text) === undefined) problems.push(`nodePortAddresses must be CIDRs or 'primary': "${text}"`);
-  }
-  return texts;
+function listenAddress(text: string): ListenAddress {
+  const { host = '', port = '' } = splitHostPort(text) ?? {};
+  return { host, port: Number(port) };
 }
 
-/** `IP`, `IP:port` or `[IP]:port`; the port is `portDefault` where none is given. */
-function parseListen(field: string, text: string, portDefault: number, problems: string[]): ListenAddress {
-  const match = /^\[([^\]]+)\](?::(\d+))?$/.exec(text) ?? /^([\d.]+)(?::(\d+))?$/.exec(text);
-  const host = match === null && familyOfIp(text) === 'IPv6' ? text : (match?.[1] ?? '');
-  const port = Number(match?.[2] ?? portDefault);
-  if (familyOfIp(host) === undefined || port < 1 || port > 65_535) problems.push(`${field} must be IP:port: "${text}"`);
-  return { host, port };
-}
-
-const isInterfaceName = (name: string): boolean => /^[\w.:-]{1,15}$/.test(name);
-
-function checkRange(field: string, value: number, min: number, max: number, problems: string[]): void {
-  if (value < min || value > max) problems.push(`${field} must be within the range [${min}, ${max}]: ${value}`);
-}
-
-/** Zero and negative mean "the default", as kubeadm writes them. */
-function positiveOr(value: unknown, fallback: number): number {
-  return typeof value === 'number' && value > 0 ? value : fallback;
-}
-
-function verbosityOf(logging: unknown): number {
-  const verbosity = isRecord(logging) ? logging['verbosity'] : undefined;
-  return typeof verbosity === 'number' ? verbosity : 0;
-}
+const numberOr = (value: unknown, fallback: number): number => (typeof value === 'number' ? value : fallback);

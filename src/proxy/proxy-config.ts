@@ -1,5 +1,7 @@
 /** What the proxy is told, as the code uses it. `parse-proxy-config.ts` makes one of a file and flags. */
 
+import type { ProxyGates } from './proxy-gates.ts';
+
 export const proxyModes = ['iptables', 'ipvs', 'nftables'] as const;
 export type ProxyMode = (typeof proxyModes)[number];
 
@@ -18,7 +20,7 @@ export interface ProxyConfig {
   readonly mode: ProxyMode;
   /** Empty: in-cluster credentials. */
   readonly kubeconfig: string;
-  /** Queries per second and burst towards the API server. */
+  /** Queries per second and burst towards the API server; below zero: no limit. */
   readonly clientQps: number;
   readonly clientBurst: number;
   /** Empty: the machine's name. */
@@ -29,6 +31,7 @@ export interface ProxyConfig {
   readonly healthz: ListenAddress | undefined;
   readonly metrics: ListenAddress;
   readonly bindAddressHardFail: boolean;
+  readonly enableProfiling: boolean;
   /** From the section of the mode; mode ipvs shares that of iptables. */
   readonly masqueradeBit: number;
   readonly masqueradeAll: boolean;
@@ -43,7 +46,12 @@ export interface ProxyConfig {
   readonly nodePortAddresses: readonly string[];
   readonly oomScoreAdj: number;
   readonly conntrack: ConntrackConfig;
+  readonly gates: ProxyGates;
   readonly verbosity: number;
+  /** What is wrong without being refused: to be logged. */
+  readonly warnings: readonly string[];
+  /** The whole `KubeProxyConfiguration`, defaults filled in. */
+  readonly document: Readonly<Record<string, unknown>>;
 }
 
 /** What only mode ipvs is told. */

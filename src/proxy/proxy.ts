@@ -38,6 +38,8 @@ export interface ProxyNeed {
   installers: ReadonlyMap<IpFamily, Installer>;
   flows: FlowTable;
   metrics: ProxyMetrics;
+  /** As given on the command line, for `/flagz`. */
+  flags: Readonly<Record<string, string>>;
   clock: Clock;
   log: Logger;
 }
