@@ -18,11 +18,15 @@ export interface FamilyProxyOptions {
   nodeName: string;
   syncPeriodMs: number;
   minSyncPeriodMs: number;
+  /** Longest time without a sync: what is wrong with the rules is mended then. */
+  maxIntervalMs: number;
 }
 
 export interface FamilyProxyNeed {
   installer: Installer;
   node: () => NodeFacts;
+  /** Ranges of cluster IPs; undefined while they are not known. */
+  serviceCidrs: () => readonly string[] | undefined;
   health: ProxyHealth;
   healthPorts: Pick<ServiceHealthPorts, 'update' | 'whenClosed'>;
   /** Ends UDP flows to endpoints that are gone; called after a sync that touched a UDP Service. */
@@ -32,7 +36,8 @@ export interface FamilyProxyNeed {
   log: Logger;
 }
 
-const maxIntervalMs = 3_600_000;
+/** Changes of one Service between two syncs of which each is timed. */
+const changesTimedMax = 100;
 
 /**
  * One IP family from events to kernel. Owns the tracker and the rhythm: nothing is installed before both lists are
@@ -46,7 +51,7 @@ export class FamilyProxy implements ServiceSink {
   /** Changed Services that no successful sync has covered yet. */
   readonly #unsynced = new Set<string>();
   /** When changes happened that wait for a sync, by Service: for the latency metric. */
-  readonly #changedAtMs = new Map<string, number>();
+  readonly #changedAtMs = new Map<string, number[]>();
   readonly #startedMs: number;
   #hasSynced = false;
   #mustSyncAll = true;
@@ -56,7 +61,11 @@ export class FamilyProxy implements ServiceSink {
     this.#need = need;
     this.#tracker = new ServiceTracker(options.family, options.nodeName);
     this.#startedMs = need.clock.nowMs();
-    this.#runner = new SyncRunner({ minIntervalMs: options.minSyncPeriodMs, maxIntervalMs, clock: need.clock });
+    this.#runner = new SyncRunner({
+      minIntervalMs: options.minSyncPeriodMs,
+      maxIntervalMs: options.maxIntervalMs,
+      clock: need.clock,
+    });
   }
 
   onService(key: string, service: Service | undefined): void {
@@ -66,21 +75,30 @@ export class FamilyProxy implements ServiceSink {
   onSlice(key: string, name: string, slice: EndpointSlice | undefined, changedAtMs: number | undefined): void {
     if (!this.#tracker.setSlice(key, name, slice)) return;
     if (slice === undefined) this.#changedAtMs.delete(key);
-    else if (changedAtMs !== undefined && changedAtMs > this.#startedMs && !this.#changedAtMs.has(key)) {
-      this.#changedAtMs.set(key, changedAtMs);
+    else if (changedAtMs !== undefined && changedAtMs > this.#startedMs) {
+      const times = this.#changedAtMs.get(key) ?? [];
+      if (times.length < changesTimedMax) this.#changedAtMs.set(key, [...times, changedAtMs]);
     }
     this.#request('endpoint');
   }
 
   onSynced(): void {
     this.#hasSynced = true;
-    this.#runner.request();
+    this.requestSync();
   }
 
   /** Asks for all rules anew: the node has changed, or somebody removed them. */
   resync(): void {
     this.#mustSyncAll = true;
-    this.#need.health.queued(this.#options.family);
+    this.requestSync();
+  }
+
+  /** Asks for a sync of what has changed. Before both lists are there the first sync is still to come. */
+  requestSync(): void {
+    if (!this.#hasSynced) return;
+    const { health, metrics, clock } = this.#need;
+    health.queued(this.#options.family);
+    metrics.queued(this.#options.family, clock.nowMs());
     this.#runner.request();
   }
 
@@ -95,19 +113,16 @@ export class FamilyProxy implements ServiceSink {
   }
 
   #request(kind: 'service' | 'endpoint'): void {
-    const { health, metrics, clock } = this.#need;
+    const { metrics } = this.#need;
     const { family } = this.#options;
     metrics.changed(family, kind);
     metrics.pending(family, this.#tracker.pending);
-    if (!this.#hasSynced) return;
-    health.queued(family);
-    metrics.queued(family, clock.nowMs());
-    this.#runner.request();
+    this.requestSync();
   }
 
   async #sync(signal: AbortSignal): Promise<{ retryMs?: number }> {
     if (!this.#hasSynced) return {};
-    const { installer, node, health, healthPorts, metrics, clock, log } = this.#need;
+    const { installer, node, serviceCidrs, health, healthPorts, metrics, clock, log } = this.#need;
     const { family, syncPeriodMs, minSyncPeriodMs } = this.#options;
     const startMs = clock.monotonicMs();
     const taken = this.#tracker.take();
@@ -116,11 +131,11 @@ export class FamilyProxy implements ServiceSink {
     metrics.pending(family, this.#tracker.pending);
     const services = this.#tracker.states;
     const changed = this.#mustSyncAll ? 'all' : new Set(this.#unsynced);
-    const changedAt = [...this.#changedAtMs.values()];
+    const changedAt = [...this.#changedAtMs.values()].flat();
     this.#changedAtMs.clear();
     this.#mustSyncAll = false;
     try {
-      const report = await installer.sync({ services, changed, node: node() }, signal);
+      const report = await installer.sync({ services, changed, node: node(), serviceCidrs: serviceCidrs() }, signal);
       this.#unsynced.clear();
       const durationMs = clock.monotonicMs() - startMs;
       metrics.took(family, report.isFull, durationMs);

@@ -8,11 +8,14 @@
  * Needs: an API client, an installer per family, the conntrack table.
  */
 import type { Clock } from '../base/clock.ts';
-import { describeError } from '../base/errors.ts';
+import { ConfigError, describeError } from '../base/errors.ts';
 import type { Logger } from '../base/logger.ts';
-import { runTogether } from '../base/run-together.ts';
+import { aborted, runTogether } from '../base/run-together.ts';
 import type { ApiClient } from '../client/api-client.ts';
+import { awaitNode, guardNode } from './await-node.ts';
+import { checkFamilies, primaryFamily } from './check-families.ts';
 import type { OwnNode } from './collect/own-node.ts';
+import { ServiceCidrs } from './collect/service-cidrs.ts';
 import { ServiceCollector } from './collect/service-collector.ts';
 import { type UdpFlow, conntrackFamily, staleUdpFlows } from './compute/stale-flows.ts';
 import { FamilyProxy } from './family-proxy.ts';
@@ -44,9 +47,8 @@ export interface ProxyNeed {
   log: Logger;
 }
 
-/** How long NodePorts on "primary" addresses wait for the Node object before the first rules are written. */
-const nodeWaitMs = 30_000;
-const nodePollMs = 200;
+/** Longest time between two syncs where a back end keeps its rules right by itself; others sync every period. */
+const maxIntervalMs = 3_600_000;
 /** Stale flows ended after one sync; the rest goes with the next. */
 const staleFlowsMax = 1000;
 
@@ -70,20 +72,29 @@ export class Proxy {
   async run(signal: AbortSignal): Promise<void> {
     const { client, node, clock, log } = this.#need;
     const collector = new ServiceCollector({ client, clock, log: log.child({ room: 'collect' }) });
+    const cidrs = new ServiceCidrs({ client, clock, log: log.child({ room: 'collect' }) });
     const proxies = [...this.#need.installers].map(([family, installer]) =>
-      this.#familyProxy(family, installer, signal),
+      this.#familyProxy(family, installer, cidrs, signal),
     );
     for (const proxy of proxies) {
       collector.addSink(proxy);
       node.onChange(() => proxy.resync());
     }
+    const families = [...this.#need.installers.keys()];
+    const awaited = { name: this.#nodeName, config: this.#config, node, clock, log };
     await runTogether(signal, [
       (inner) => node.run(inner),
       async (inner) => {
-        await this.#waitForNode(inner);
+        await awaitNode(awaited, inner);
+        this.#checkFamilies(families);
         await collector.run(inner);
       },
+      (inner) => guardNode(awaited, families, inner),
       ...proxies.map((proxy) => (inner: AbortSignal) => proxy.run(inner)),
+      // only mode nftables goes by them
+      ...(this.#config.mode === 'nftables'
+        ? [(inner: AbortSignal) => cidrs.run(() => proxies.forEach((proxy) => proxy.requestSync()), inner)]
+        : []),
       (inner) => this.#serve('metrics', this.#config.metrics, inner),
       ...(this.#config.healthz === undefined
         ? []
@@ -92,9 +103,18 @@ export class Proxy {
     ]);
   }
 
-  #familyProxy(family: IpFamily, installer: Installer, signal: AbortSignal): FamilyProxy {
+  /** Says what of the configuration does not fit the families of this node. @throws {ConfigError} where it cannot work */
+  #checkFamilies(families: readonly IpFamily[]): void {
+    const { node, log } = this.#need;
+    const primary = primaryFamily(node.ips, this.#config.bindAddress);
+    const { fatal, warnings } = checkFamilies(this.#config, { primary, families, podCidrs: node.podCidrs });
+    for (const warning of warnings) log.warn({ warning }, 'the configuration does not fit this node');
+    if (fatal.length > 0) throw new ConfigError('Cannot serve Services with this configuration', fatal);
+  }
+
+  #familyProxy(family: IpFamily, installer: Installer, cidrs: ServiceCidrs, signal: AbortSignal): FamilyProxy {
     const { node, clock } = this.#need;
-    const { syncPeriodMs, minSyncPeriodMs } = this.#config;
+    const { mode, syncPeriodMs, minSyncPeriodMs } = this.#config;
     const log = this.#need.log.child({ family });
     const healthPorts = new ServiceHealthPorts({
       family,
@@ -116,10 +136,17 @@ export class Proxy {
       log,
     });
     return new FamilyProxy(
-      { family, nodeName: this.#nodeName, syncPeriodMs, minSyncPeriodMs },
+      {
+        family,
+        nodeName: this.#nodeName,
+        syncPeriodMs,
+        minSyncPeriodMs,
+        maxIntervalMs: mode === 'ipvs' ? syncPeriodMs : maxIntervalMs,
+      },
       {
         installer,
         node: () => node.facts(family),
+        serviceCidrs: () => cidrs.of(family),
         health: this.#health,
         healthPorts,
         endStaleFlows: (services, inner) => this.#endStaleFlows(family, services, inner),
@@ -148,24 +175,7 @@ export class Proxy {
       signal,
     );
     // the other parts go on until they are stopped: ending here would stop them
-    await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
-  }
-
-  /** Only NodePorts on "primary" addresses cannot do without the Node object. */
-  async #waitForNode(signal: AbortSignal): Promise<void> {
-    const { node, clock, log } = this.#need;
-    if (this.#config.nodePortAddresses[0] !== 'primary') return;
-    const endMs = clock.monotonicMs() + nodeWaitMs;
-    while (node.ips.length === 0 && !signal.aborted) {
-      if (clock.monotonicMs() >= endMs) {
-        log.warn(
-          { node: this.#nodeName },
-          'the Node object has no addresses yet, NodePorts answer on all until it has',
-        );
-        return;
-      }
-      await clock.sleep(nodePollMs, signal);
-    }
+    await aborted(signal);
   }
 
   async #endStaleFlows(

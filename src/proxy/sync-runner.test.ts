@@ -40,7 +40,7 @@ describe('SyncRunner', () => {
     const { clock, runs, stop, runner, done } = start([{ retryMs: 30_000 }, {}]);
     runner.request();
     await clock.advance(40_000);
-    expect(runs).toEqual([0, 31_000]);
+    expect(runs).toEqual([0, 30_000]);
     stop.abort();
     await done;
   });

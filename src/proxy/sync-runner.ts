@@ -45,6 +45,7 @@ export class SyncRunner {
         throw err;
       }
       if (minIntervalMs > 0) await clock.sleep(minIntervalMs, signal);
+      nextMs = Math.max(0, nextMs - minIntervalMs);
     }
   }
 

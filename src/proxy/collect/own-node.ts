@@ -61,8 +61,8 @@ export class OwnNode {
     return this.#podCidrs;
   }
 
-  get hasSynced(): boolean {
-    return this.#informer.hasSynced;
+  get exists(): boolean {
+    return this.#informer.get({ name: this.#options.name }) !== undefined;
   }
 
   /** Whether load balancers may send to this node: it exists and is not about to go. */
