@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { systemClock } from './clock.ts';
-import { createLogger, silentLogger } from './logger.ts';
+import { createLogger, silentLogger, verbositySetter } from './logger.ts';
 
 let directory: string;
 let fd: number;
@@ -54,6 +54,17 @@ describe('createLogger', () => {
     expect(line).toMatchObject({ err: { message: expect.stringContaining('outer') as string } });
     expect(JSON.stringify(line)).toContain('inner');
   });
+});
+
+it('verbositySetter changes a logger and the children that come after it', () => {
+  const log = silentLogger.child({});
+  log.level = 'info';
+  const setVerbosity = verbositySetter(log);
+  const grandchild = log.child({ room: 'a' }).child({ family: 'b' });
+  setVerbosity(4);
+  expect([log.level, grandchild.level]).toEqual(['debug', 'debug']);
+  setVerbosity(0);
+  expect([log.level, grandchild.level, silentLogger.level]).toEqual(['info', 'info', 'silent']);
 });
 
 it('silentLogger says nothing', () => {

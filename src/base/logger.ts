@@ -13,7 +13,7 @@ export interface LoggerOptions {
 
 /** The root logger of a process: JSON lines; pretty only when a person reads them on a terminal. */
 export function createLogger({ name, verbosity, fd = 2 }: LoggerOptions): Logger {
-  const level = verbosity >= 6 ? 'trace' : verbosity >= 4 ? 'debug' : 'info';
+  const level = levelOf(verbosity);
   if (process.stderr.isTTY && fd === 2) {
     return pino({
       name,
@@ -22,6 +22,17 @@ export function createLogger({ name, verbosity, fd = 2 }: LoggerOptions): Logger
     });
   }
   return pino({ name, level, base: { name } }, pino.destination({ fd, sync: false }));
+}
+
+const levelOf = (verbosity: number): string => (verbosity >= 6 ? 'trace' : verbosity >= 4 ? 'debug' : 'info');
+
+/** Changes the verbosity of `log` and of the children that it and they are given from now on. For lasting children. */
+export function verbositySetter(log: Logger): (verbosity: number) => void {
+  const all = [log];
+  log.onChild = (child) => void all.push(child);
+  return (verbosity) => {
+    for (const one of all) one.level = levelOf(verbosity);
+  };
 }
 
 /** A logger that says nothing: for tests. */

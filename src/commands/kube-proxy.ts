@@ -7,7 +7,7 @@ import { Conntrack } from '../adapters/conntrack/conntrack.ts';
 import { Sysctl } from '../adapters/sysctl/sysctl.ts';
 import { type Clock, systemClock } from '../base/clock.ts';
 import { describeError } from '../base/errors.ts';
-import { type Logger, createLogger } from '../base/logger.ts';
+import { type Logger, createLogger, verbositySetter } from '../base/logger.ts';
 import { runTogether } from '../base/run-together.ts';
 import { stopSignal } from '../base/stop-signal.ts';
 import type { ApiClient } from '../client/api-client.ts';
@@ -22,12 +22,13 @@ import type { ProxyConfig } from '../proxy/proxy-config.ts';
 import { Proxy } from '../proxy/proxy.ts';
 import { backends, servedModes } from './proxy-backends/backends.ts';
 import { cleanUpAll, cleanUpOthers, findLeftovers } from './proxy-backends/switch-modes.ts';
+import { interfaceIps } from './proxy-backends/proxy-backend.ts';
 import { type ProxyFlags, configOfFlags, readProxyFlags } from './proxy-flags.ts';
 import { staySmall } from './stay-small.ts';
 
 export async function run(args: readonly string[]): Promise<void> {
   const flags = readProxyFlags(args);
-  const { configPath, writeConfigTo, isCleanup, isInitOnly, master, overrides, given } = flags;
+  const { configPath, writeConfigTo, isCleanup, isInitOnly, master, overrides } = flags;
   const signal = stopSignal();
   const config = configPath === undefined ? configOfFlags(flags) : await loadProxyConfig(configPath, overrides);
   const log = createLogger({ name: 'kube-proxy', verbosity: config.verbosity });
@@ -51,7 +52,7 @@ export async function run(args: readonly string[]): Promise<void> {
   }
   await setOomScoreAdj(config.oomScoreAdj, log);
   await runTogether(signal, [
-    (inner) => runProxy(config, client, systemClock, log, inner, given),
+    (inner) => runProxy(config, client, systemClock, log, inner, flags.all),
     (inner) => staySmall({ clock: systemClock, log }, inner),
     ...(configPath === undefined ? [] : [(inner: AbortSignal) => endWhenChanged(configPath, inner)]),
   ]);
@@ -106,7 +107,7 @@ export async function runProxy(
   clock: Clock,
   log: Logger,
   signal: AbortSignal,
-  /** As given, for `/flagz`. */
+  /** Every flag with its value, for `/flagz`. */
   flags: Readonly<Record<string, string>> = {},
 ): Promise<void> {
   for (const warning of config.warnings) log.warn({ warning }, 'a part of the configuration has no effect');
@@ -136,7 +137,18 @@ export async function buildProxy(
   const metrics = new ProxyMetrics(config.mode);
   const installers = await backend.build({ config, node, settings, metrics, clock, log }, signal);
   log.info({ mode: config.mode, node: nodeName, families: [...installers.keys()] }, 'kube-proxy starts');
-  return new Proxy(config, nodeName, { client, node, installers, flows: new Conntrack(), metrics, flags, clock, log });
+  return new Proxy(config, nodeName, {
+    client,
+    node,
+    installers,
+    flows: new Conntrack(),
+    metrics,
+    flags,
+    setVerbosity: verbositySetter(log),
+    interfaceIps,
+    clock,
+    log,
+  });
 }
 
 async function setOomScoreAdj(score: number, log: Logger): Promise<void> {

@@ -61,7 +61,17 @@ describe('readProxyFlags', () => {
       overrides: { hostnameOverride: 'n', verbosity: 3 },
       isInitOnly: true,
       isCleanup: false,
-      given: { config: '/f', 'hostname-override': 'n', v: '3', 'proxy-mode': 'ipvs', 'init-only': 'true' },
+      all: {
+        config: '/f',
+        'hostname-override': 'n',
+        v: '3',
+        'proxy-mode': 'ipvs',
+        'init-only': 'true',
+        cleanup: 'false',
+        'iptables-sync-period': '30s',
+        'oom-score-adj': '-999',
+        'nodeport-addresses': '',
+      },
     });
   });
 });

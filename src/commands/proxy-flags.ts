@@ -1,5 +1,7 @@
 /** kube-proxy's flags. Most are fields of its configuration under another name, and one parser checks both. */
 import { Command } from 'commander';
+import { isRecord } from '../proxy/config-fields.ts';
+import { defaultedDocument } from '../proxy/default-proxy-config.ts';
 import { parseProxyConfig } from '../proxy/parse-proxy-config.ts';
 import type { ProxyConfig } from '../proxy/proxy-config.ts';
 import { servedModes } from './proxy-backends/backends.ts';
@@ -96,8 +98,8 @@ export interface ProxyFlags {
   overrides: { hostnameOverride?: string | undefined; verbosity?: number | undefined };
   /** The fields that flags set, as a document of the configuration. */
   document: Record<string, unknown>;
-  /** As given, for `/flagz`. */
-  given: Readonly<Record<string, string>>;
+  /** Every flag, as given or with its default. */
+  all: Readonly<Record<string, string>>;
 }
 
 /** @throws {Error} for a flag that is not known */
@@ -133,8 +135,24 @@ export function readProxyFlags(args: readonly string[]): ProxyFlags {
       verbosity: given['v'] === undefined ? undefined : Number(given['v']),
     },
     document,
-    given,
+    all: { ...flagDefaults(), ...given },
   };
+}
+
+function flagDefaults(): Record<string, string> {
+  const document = defaultedDocument({}, true);
+  return Object.fromEntries(
+    flags.map(({ name, type, fields = [] }) => {
+      const [path = ''] = fields;
+      const value = path === '' ? undefined : at(document, path.split('.'));
+      const isPlain = typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean';
+      return [name, isPlain ? String(value) : type === 'boolean' ? 'false' : ''];
+    }),
+  );
+}
+
+function at(value: unknown, [name, ...rest]: readonly string[]): unknown {
+  return name === undefined ? value : isRecord(value) ? at(value[name], rest) : undefined;
 }
 
 /** The configuration that the flags make without a file. @throws {ConfigError} */
@@ -179,8 +197,7 @@ function put(document: Record<string, unknown>, [name = '', ...rest]: readonly s
     return;
   }
   const inner = document[name];
-  const nested: Record<string, unknown> =
-    typeof inner === 'object' && inner !== null ? Object.fromEntries(Object.entries(inner)) : {};
+  const nested = isRecord(inner) ? { ...inner } : {};
   put(nested, rest, value);
   document[name] = nested;
 }

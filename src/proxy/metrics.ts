@@ -1,5 +1,6 @@
 /** The proxy's metrics under upstream's names. The only file of the proxy that imports prom-client. */
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { gantryVersion, kubernetesVersion } from '../base/version.ts';
 import type { SyncReport } from './install/installer.ts';
 import type { ProxyMode } from './proxy-config.ts';
 import type { IpFamily } from './proxy-model.ts';
@@ -14,6 +15,35 @@ const programmingBuckets = [
 ];
 
 const byFamily = ['ip_family'];
+
+/** What any client library of the metrics' format tells of its process. */
+function addProcessMetrics(registry: Registry): void {
+  const startedSeconds = Math.round(performance.timeOrigin) / 1000;
+  const gauges: Array<[name: string, help: string, read: () => number]> = [
+    ['process_resident_memory_bytes', 'Resident memory', () => process.memoryUsage.rss()],
+    ['process_start_time_seconds', 'When the process started', () => startedSeconds],
+  ];
+  for (const [name, help, read] of gauges) {
+    new Gauge({
+      name,
+      help,
+      registers: [registry],
+      collect() {
+        this.set(read());
+      },
+    });
+  }
+  new Counter({
+    name: 'process_cpu_seconds_total',
+    help: 'Processor time of user and system',
+    registers: [registry],
+    collect() {
+      const { user, system } = process.cpuUsage();
+      this.reset();
+      this.inc((user + system) / 1e6);
+    },
+  });
+}
 
 /** What back ends tell beside the report of a sync. */
 export interface BackendMetrics {
@@ -42,6 +72,7 @@ const scrapedHelp: Record<ScrapedCounter, string> = {
 /** Owns the figures of one proxy: those that upstream registers for the mode, under upstream's names. */
 export class ProxyMetrics implements BackendMetrics, FlowMetrics {
   readonly #registry = new Registry();
+  readonly #sliRegistry = new Registry();
   readonly #mode: ProxyMode;
   readonly #seconds = this.#histogram('sync_proxy_rules_duration_seconds', 'Time of one sync', syncBuckets);
   readonly #programmingSeconds = this.#histogram(
@@ -77,6 +108,18 @@ export class ProxyMetrics implements BackendMetrics, FlowMetrics {
     'conntrack_reconciler_deleted_entries_total',
     'Connections ended since their endpoint is gone',
   );
+  readonly #check = new Gauge({
+    name: 'kubernetes_healthcheck',
+    help: 'The last answer of a health check',
+    labelNames: ['name', 'type'],
+    registers: [this.#sliRegistry],
+  });
+  readonly #checks = new Counter({
+    name: 'kubernetes_healthchecks_total',
+    help: 'Answers of health checks',
+    labelNames: ['name', 'type', 'status'],
+    registers: [this.#sliRegistry],
+  });
   readonly #fullSeconds: Histogram | undefined;
   readonly #partialSeconds: Histogram | undefined;
   readonly #restoreFailures: Counter | undefined;
@@ -88,6 +131,13 @@ export class ProxyMetrics implements BackendMetrics, FlowMetrics {
 
   constructor(mode: ProxyMode) {
     this.#mode = mode;
+    new Gauge({
+      name: 'kubernetes_build_info',
+      help: 'The version, as labels',
+      labelNames: ['major', 'minor', 'git_version'],
+      registers: [this.#registry],
+    }).set({ major: kubernetesVersion.major, minor: kubernetesVersion.minor, git_version: gantryVersion }, 1);
+    addProcessMetrics(this.#registry);
     if (mode !== 'ipvs') {
       const [full, partial] = ['sync_full_proxy_rules_duration_seconds', 'sync_partial_proxy_rules_duration_seconds'];
       this.#fullSeconds = this.#histogram(full, 'Time of one full sync', syncBuckets);
@@ -192,12 +242,22 @@ export class ProxyMetrics implements BackendMetrics, FlowMetrics {
     (path === 'healthz' ? this.#healthz : this.#livez).inc({ code: String(code) });
   }
 
+  /** `/healthz` of the metrics server was asked, which is the one check that upstream has there. */
+  pinged(): void {
+    this.#check.set({ name: 'ping', type: 'healthz' }, 1);
+    this.#checks.inc({ name: 'ping', type: 'healthz', status: 'success' });
+  }
+
   get contentType(): string {
     return this.#registry.contentType;
   }
 
   text(): Promise<string> {
     return this.#registry.metrics();
+  }
+
+  sliText(): Promise<string> {
+    return this.#sliRegistry.metrics();
   }
 
   #histogram(name: string, help: string, buckets: number[]): Histogram {

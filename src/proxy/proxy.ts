@@ -17,6 +17,7 @@ import { checkFamilies, primaryFamily } from './check-families.ts';
 import type { OwnNode } from './collect/own-node.ts';
 import { ServiceCidrs } from './collect/service-cidrs.ts';
 import { ServiceCollector } from './collect/service-collector.ts';
+import { matchingAddresses, nodePortAddresses } from './compute/node-port-addresses.ts';
 import { type UdpFlow, conntrackFamily, staleUdpFlows } from './compute/stale-flows.ts';
 import { FamilyProxy } from './family-proxy.ts';
 import type { Installer } from './install/installer.ts';
@@ -41,8 +42,12 @@ export interface ProxyNeed {
   installers: ReadonlyMap<IpFamily, Installer>;
   flows: FlowTable;
   metrics: ProxyMetrics;
-  /** As given on the command line, for `/flagz`. */
+  /** Every flag with its value, for `/flagz`. */
   flags: Readonly<Record<string, string>>;
+  /** Of the log, for as long as the process lives. */
+  setVerbosity: (verbosity: number) => void;
+  /** The machine's addresses of a family, as they are now. */
+  interfaceIps: (family: IpFamily) => readonly string[];
   clock: Clock;
   log: Logger;
 }
@@ -57,6 +62,7 @@ export class Proxy {
   readonly #nodeName: string;
   readonly #need: ProxyNeed;
   readonly #health: ProxyHealth;
+  readonly #startedMs: number;
   readonly #events: ProxyEvents;
   #hasConntrack = true;
 
@@ -64,6 +70,7 @@ export class Proxy {
     this.#config = config;
     this.#nodeName = nodeName;
     this.#need = need;
+    this.#startedMs = need.clock.nowMs();
     this.#health = new ProxyHealth(config.syncPeriodMs, need.clock);
     this.#events = new ProxyEvents({ client: need.client, nodeName, clock: need.clock, log: need.log });
   }
@@ -81,6 +88,7 @@ export class Proxy {
       node.onChange(() => proxy.resync());
     }
     const families = [...this.#need.installers.keys()];
+    const { healthz } = this.#config;
     const awaited = { name: this.#nodeName, config: this.#config, node, clock, log };
     await runTogether(signal, [
       (inner) => node.run(inner),
@@ -96,9 +104,7 @@ export class Proxy {
         ? [(inner: AbortSignal) => cidrs.run(() => proxies.forEach((proxy) => proxy.requestSync()), inner)]
         : []),
       (inner) => this.#serve('metrics', this.#config.metrics, inner),
-      ...(this.#config.healthz === undefined
-        ? []
-        : [(inner: AbortSignal) => this.#serve('healthz', this.#config.healthz, inner)]),
+      ...(healthz === undefined ? [] : [(inner: AbortSignal) => this.#serve('healthz', healthz, inner)]),
       (inner) => this.#announce(inner),
     ]);
   }
@@ -117,7 +123,7 @@ export class Proxy {
     const { mode, syncPeriodMs, minSyncPeriodMs } = this.#config;
     const log = this.#need.log.child({ family });
     const healthPorts = new ServiceHealthPorts({
-      family,
+      hosts: () => this.#listenHosts(family),
       isProxyHealthy: () => this.#health.isHealthy,
       onFailure: ({ namespace, name, port }, reason) => {
         // `report` handles its failures itself
@@ -157,15 +163,38 @@ export class Proxy {
     );
   }
 
-  async #serve(name: 'healthz' | 'metrics', address: ListenAddress | undefined, signal: AbortSignal): Promise<void> {
-    if (address === undefined) return;
-    const { node, metrics, clock, log } = this.#need;
-    const answer =
-      name === 'healthz'
-        ? answerHealth({ health: this.#health, metrics, isNodeEligible: () => node.isEligible })
-        : answerMetrics({ metrics, mode: this.#config.mode, config: this.#config });
+  async #serve(name: 'healthz' | 'metrics', address: ListenAddress, signal: AbortSignal): Promise<void> {
+    const { node, metrics, flags, setVerbosity, clock, log } = this.#need;
+    const isHealthz = name === 'healthz';
+    const answer = isHealthz
+      ? answerHealth({ health: this.#health, metrics, isNodeEligible: () => node.isEligible })
+      : answerMetrics(
+          { metrics, config: this.#config, flags, startedMs: this.#startedMs, setVerbosity, clock },
+          signal,
+        );
+    const onFailure = (err: unknown): Promise<void> =>
+      this.#events.report(
+        {
+          regarding: this.#events.nodeReference,
+          type: 'Warning',
+          reason: isHealthz ? 'FailedToStartProxierHealthcheck' : 'FailedToStartMetricServer',
+          action: 'StartKubeProxy',
+          note: isHealthz
+            ? `failed to start proxier healthz on ${address.host}:${address.port}: ${describeError(err)}`
+            : `starting metrics server failed: ${describeError(err)}`,
+        },
+        signal,
+      );
     const isHardFail = this.#config.bindAddressHardFail;
-    await runHttpListener({ name, ...address, answer, isHardFail, clock, log }, signal);
+    await runHttpListener({ name, ...address, answer, isHardFail, onFailure, clock, log }, signal);
+  }
+
+  /** Where health check ports answer: everywhere, or on the addresses of NodePorts. */
+  #listenHosts(family: IpFamily): readonly string[] {
+    const { node, interfaceIps } = this.#need;
+    const addresses = nodePortAddresses(this.#config.nodePortAddresses, node.ips, family);
+    if (addresses.isMatchAll) return [family === 'IPv4' ? '0.0.0.0' : '::'];
+    return matchingAddresses(addresses, interfaceIps(family));
   }
 
   async #announce(signal: AbortSignal): Promise<void> {

@@ -11,7 +11,8 @@ export interface HttpListenerOptions {
   answer: RequestListener;
   /** A failure to listen ends `runHttpListener` instead of being tried again. */
   isHardFail: boolean;
-  onFailure?: (err: unknown) => void;
+  /** Called at the first failure to listen, not at each try after it. */
+  onFailure?: ((err: unknown) => void | Promise<void>) | undefined;
   clock: Clock;
   log: Logger;
 }
@@ -24,7 +25,7 @@ const requestTimeoutMs = 10_000;
 /** Serves plain HTTP until `signal` aborts. A port in use is tried again every 5 s. */
 export async function runHttpListener(options: HttpListenerOptions, signal: AbortSignal): Promise<void> {
   const { name, host, port, isHardFail, onFailure, clock, log } = options;
-  while (!signal.aborted) {
+  for (let isTold = false; !signal.aborted; isTold = true) {
     try {
       const server = await listen(options);
       log.info({ server: name, host, port: addressPort(server) }, 'listening');
@@ -33,7 +34,7 @@ export async function runHttpListener(options: HttpListenerOptions, signal: Abor
       await new Promise((resolve) => server.close(resolve));
       return;
     } catch (err) {
-      onFailure?.(err);
+      if (!isTold) await onFailure?.(err);
       if (isHardFail) throw new Error(`Cannot serve ${name} on "${host}:${port}"`, { cause: err });
       log.warn({ server: name, host, port, retryMs, reason: describeError(err) }, 'cannot listen, will retry');
       await clock.sleep(retryMs, signal);

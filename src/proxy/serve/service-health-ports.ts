@@ -2,7 +2,7 @@ import type { RequestListener } from 'node:http';
 import type { Clock } from '../../base/clock.ts';
 import { describeError } from '../../base/errors.ts';
 import type { Logger } from '../../base/logger.ts';
-import type { IpFamily, ServiceState } from '../proxy-model.ts';
+import type { ServiceState } from '../proxy-model.ts';
 import { runHttpListener } from './http-listener.ts';
 
 /** What one health check port tells: how many endpoints of its Service are on this node. */
@@ -40,7 +40,8 @@ export function serviceHealthBody({ namespace, name, localEndpoints }: ServiceHe
 }
 
 export interface ServiceHealthPortsNeed {
-  family: IpFamily;
+  /** Addresses to listen on, as they are now. */
+  hosts: () => readonly string[];
   isProxyHealthy: () => boolean;
   /** A port could not be opened: somebody should see an event. */
   onFailure: (service: ServiceHealth, reason: string) => void;
@@ -51,7 +52,7 @@ export interface ServiceHealthPortsNeed {
 /** Owns one HTTP server per Service with a health check port: opened, moved and closed as the Services change. */
 export class ServiceHealthPorts {
   readonly #need: ServiceHealthPortsNeed;
-  readonly #open = new Map<string, { stop: AbortController; closed: Promise<void>; port: number }>();
+  readonly #open = new Map<string, { stop: AbortController; closed: Promise<unknown>; where: string }>();
   #healths: ReadonlyMap<string, ServiceHealth> = new Map();
 
   constructor(need: ServiceHealthPortsNeed) {
@@ -61,9 +62,12 @@ export class ServiceHealthPorts {
   /** Opens and closes servers until they are those of `healths`. Servers end with `signal`. */
   async update(healths: ReadonlyMap<string, ServiceHealth>, signal: AbortSignal): Promise<void> {
     this.#healths = healths;
-    const closing: Promise<void>[] = [];
-    for (const [key, { stop, closed, port }] of this.#open) {
-      if (healths.get(key)?.port === port) continue;
+    const hosts = healths.size === 0 ? [] : this.#need.hosts();
+    const whereOf = (port: number): string => `${hosts.join()} ${port}`;
+    const closing: Promise<unknown>[] = [];
+    for (const [key, { stop, closed, where }] of this.#open) {
+      const port = healths.get(key)?.port;
+      if (port !== undefined && whereOf(port) === where) continue;
       stop.abort();
       closing.push(closed);
       this.#open.delete(key);
@@ -72,8 +76,9 @@ export class ServiceHealthPorts {
     for (const [key, { port }] of healths) {
       if (this.#open.has(key)) continue;
       const stop = new AbortController();
-      const closed = this.#serve(key, port, AbortSignal.any([signal, stop.signal]));
-      this.#open.set(key, { stop, closed, port });
+      const ends = AbortSignal.any([signal, stop.signal]);
+      const closed = Promise.all(hosts.map((host) => this.#serve(key, host, port, ends)));
+      this.#open.set(key, { stop, closed, where: whereOf(port) });
     }
   }
 
@@ -82,14 +87,13 @@ export class ServiceHealthPorts {
     await Promise.all([...this.#open.values()].map(({ closed }) => closed));
   }
 
-  #serve(key: string, port: number, signal: AbortSignal): Promise<void> {
-    const { family, clock, log } = this.#need;
+  #serve(key: string, host: string, port: number, signal: AbortSignal): Promise<void> {
+    const { clock, log } = this.#need;
     const onFailure = (err: unknown): void => {
       const health = this.#healths.get(key);
       if (health !== undefined) this.#need.onFailure(health, describeError(err));
     };
     const name = `health check of Service ${key}`;
-    const host = family === 'IPv4' ? '0.0.0.0' : '::';
     // without a hard fail it retries by itself and never rejects
     return runHttpListener(
       { name, host, port, answer: this.#answer(key), isHardFail: false, onFailure, clock, log },
