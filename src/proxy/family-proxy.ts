@@ -69,17 +69,22 @@ export class FamilyProxy implements ServiceSink {
   }
 
   onService(key: string, service: Service | undefined): void {
-    if (this.#tracker.setService(key, service)) this.#request('service');
+    this.#need.metrics.changed(this.#options.family, 'service');
+    if (this.#tracker.setService(key, service)) this.#request();
   }
 
   onSlice(key: string, name: string, slice: EndpointSlice | undefined, changedAtMs: number | undefined): void {
+    // of every event that is ours the total tells, whether or not it changes anything
+    if (slice === undefined || slice.addressType === this.#options.family) {
+      this.#need.metrics.changed(this.#options.family, 'endpoint');
+    }
     if (!this.#tracker.setSlice(key, name, slice)) return;
     if (slice === undefined) this.#changedAtMs.delete(key);
     else if (changedAtMs !== undefined && changedAtMs > this.#startedMs) {
       const times = this.#changedAtMs.get(key) ?? [];
       if (times.length < changesTimedMax) this.#changedAtMs.set(key, [...times, changedAtMs]);
     }
-    this.#request('endpoint');
+    this.#request();
   }
 
   onSynced(): void {
@@ -112,11 +117,8 @@ export class FamilyProxy implements ServiceSink {
     await healthPorts.whenClosed();
   }
 
-  #request(kind: 'service' | 'endpoint'): void {
-    const { metrics } = this.#need;
-    const { family } = this.#options;
-    metrics.changed(family, kind);
-    metrics.pending(family, this.#tracker.pending);
+  #request(): void {
+    this.#need.metrics.pending(this.#options.family, this.#tracker.pending);
     this.requestSync();
   }
 

@@ -47,7 +47,7 @@ export async function applyConntrackSettings(
     await attempt(() => settings.set('net/netfilter/nf_conntrack_max', String(max)));
     const buckets = Number(await settings.moduleParameter('nf_conntrack', 'hashsize').catch(() => undefined));
     if (buckets > 0 && buckets < max / 4) {
-      await attempt(() => settings.setModuleParameter('nf_conntrack', 'hashsize', String(max / 4)));
+      await attempt(() => settings.setModuleParameter('nf_conntrack', 'hashsize', String(Math.floor(max / 4))));
     }
   }
   const timeouts = {

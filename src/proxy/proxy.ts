@@ -57,6 +57,9 @@ const maxIntervalMs = 3_600_000;
 /** Stale flows ended after one sync; the rest goes with the next. */
 const staleFlowsMax = 1000;
 
+const ipvsDeprecation =
+  "The ipvs proxier is now deprecated and may be removed in a future release. Please use 'nftables' instead.";
+
 export class Proxy {
   readonly #config: ProxyConfig;
   readonly #nodeName: string;
@@ -172,8 +175,8 @@ export class Proxy {
           { metrics, config: this.#config, flags, startedMs: this.#startedMs, setVerbosity, clock },
           signal,
         );
-    const onFailure = (err: unknown): Promise<void> =>
-      this.#events.report(
+    const onFailure = async (err: unknown): Promise<void> => {
+      await this.#events.report(
         {
           regarding: this.#events.nodeReference,
           type: 'Warning',
@@ -185,6 +188,7 @@ export class Proxy {
         },
         signal,
       );
+    };
     const isHardFail = this.#config.bindAddressHardFail;
     await runHttpListener({ name, ...address, answer, isHardFail, onFailure, clock, log }, signal);
   }
@@ -198,11 +202,13 @@ export class Proxy {
   }
 
   async #announce(signal: AbortSignal): Promise<void> {
-    const regarding = this.#events.nodeReference;
-    await this.#events.report(
-      { regarding, type: 'Normal', reason: 'Starting', action: 'StartKubeProxy', note: '' },
-      signal,
-    );
+    const about = { regarding: this.#events.nodeReference, action: 'StartKubeProxy' };
+    await this.#events.reportSurely({ ...about, type: 'Normal', reason: 'Starting', note: '' }, signal);
+    if (this.#config.mode === 'ipvs') {
+      this.#need.log.error({}, ipvsDeprecation);
+      const warning = { ...about, type: 'Warning', reason: 'IPVSDeprecation', note: ipvsDeprecation } as const;
+      await this.#events.reportSurely(warning, signal);
+    }
     // the other parts go on until they are stopped: ending here would stop them
     await aborted(signal);
   }

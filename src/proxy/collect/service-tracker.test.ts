@@ -156,6 +156,95 @@ describe('ServiceTracker', () => {
     expect(addresses(tracker)).toEqual([]);
   });
 
+  it('counts Services that differ, and changes of endpoints', () => {
+    const tracker = build();
+    expect(tracker.pending).toEqual({ serviceChanges: 1, endpointChanges: 0 });
+    tracker.take();
+    const other = service({ ports: [{ name: 'http', port: 81 }] });
+    tracker.setService('ns/web', other);
+    tracker.setService('ns/web', service({ ports: [{ name: 'http', port: 82 }] }));
+    expect(tracker.pending.serviceChanges).toBe(1);
+    tracker.setService('ns/web', service()); // as it was
+    expect(tracker.pending.serviceChanges).toBe(0);
+    tracker.setSlice('ns/web', 'a', slice('a', [{ addresses: ['10.0.0.1'] }]));
+    tracker.setSlice('ns/web', 'a', slice('a', [{ addresses: ['10.0.0.2'] }]));
+    expect(tracker.pending.endpointChanges).toBe(2);
+    tracker.take();
+    expect(tracker.pending).toEqual({ serviceChanges: 0, endpointChanges: 0 });
+  });
+
+  it.each([
+    { name: 'nothing said', conditions: undefined, want: { isReady: true, isServing: true, isTerminating: false } },
+    { name: 'nothing said inside', conditions: {}, want: { isReady: true, isServing: true, isTerminating: false } },
+    {
+      name: 'not ready alone',
+      conditions: { ready: false },
+      want: { isReady: false, isServing: true, isTerminating: false },
+    },
+    {
+      name: 'going, and told to be ready in any case',
+      conditions: { ready: true, serving: true, terminating: true },
+      want: { isReady: true, isServing: true, isTerminating: true },
+    },
+    {
+      name: 'gone bad while going',
+      conditions: { ready: false, serving: false, terminating: true },
+      want: { isReady: false, isServing: false, isTerminating: true },
+    },
+  ])('takes conditions with $name', ({ conditions, want }) => {
+    const tracker = build();
+    tracker.setSlice('ns/web', 'a', slice('a', [{ addresses: ['10.0.0.1'], conditions }]));
+    tracker.take();
+    expect(tracker.states.get('ns/web')?.endpoints.get('http/tcp')).toMatchObject([want]);
+  });
+
+  it.each([
+    { name: 'a going one first', isGoingFirst: true },
+    { name: 'a going one last', isGoingFirst: false },
+  ])('of two with one address takes the one that stays: $name', ({ isGoingFirst }) => {
+    const going = { addresses: ['10.0.0.1'], conditions: { ready: false, terminating: true }, nodeName: 'away' };
+    const staying = { addresses: ['10.0.0.1'], nodeName: 'here' };
+    const tracker = build();
+    tracker.setSlice('ns/web', 'a', slice('a', [isGoingFirst ? going : staying]));
+    tracker.setSlice('ns/web', 'b', slice('b', [isGoingFirst ? staying : going]));
+    tracker.take();
+    expect(tracker.states.get('ns/web')?.endpoints.get('http/tcp')).toMatchObject([
+      { isLocal: true, isReady: true, isTerminating: false },
+    ]);
+  });
+
+  it('takes hints, and is local only where the node is named', () => {
+    const tracker = build();
+    const hints = { forZones: [{ name: 'z1' }, { name: 'z2' }], forNodes: [{ name: 'here' }] };
+    tracker.setSlice('ns/web', 'a', slice('a', [{ addresses: ['10.0.0.1'], hints }]));
+    tracker.take();
+    expect(tracker.states.get('ns/web')?.endpoints.get('http/tcp')).toEqual([
+      {
+        ip: '10.0.0.1',
+        port: 8080,
+        isLocal: false,
+        isReady: true,
+        isServing: true,
+        isTerminating: false,
+        zoneHints: ['z1', 'z2'],
+        nodeHints: ['here'],
+      },
+    ]);
+  });
+
+  it('tells protocols of one port name apart, and takes an empty name', () => {
+    const tracker = new ServiceTracker('IPv4', 'here');
+    const ports = [
+      { name: '', port: 53, protocol: 'TCP' },
+      { name: '', port: 53, protocol: 'UDP' },
+    ];
+    tracker.setService('ns/web', service({ ports }));
+    const dns = { ...slice('a', [{ addresses: ['10.0.0.1'] }]), ports: [{ name: '', port: 5353, protocol: 'UDP' }] };
+    tracker.setSlice('ns/web', 'a', dns);
+    tracker.take();
+    expect([...(tracker.states.get('ns/web')?.endpoints.keys() ?? [])]).toEqual(['/udp']);
+  });
+
   it('says when a change touches UDP', () => {
     const tracker = build();
     expect(tracker.take().touchesUdp).toBe(false);

@@ -19,7 +19,8 @@ export class ServiceTracker {
   readonly #slices = new Map<string, Map<string, EndpointSlice>>();
   readonly #states = new Map<string, ServiceState>();
   readonly #dirty = new Set<string>();
-  #serviceChanges = 0;
+  /** Services whose ports differ from those of the last `take`. */
+  readonly #changedServices = new Set<string>();
   #endpointChanges = 0;
 
   constructor(family: IpFamily, nodeName: string) {
@@ -34,7 +35,8 @@ export class ServiceTracker {
     if (isDeepStrictEqual(before, after)) return false;
     if (after.length === 0) this.#ports.delete(key);
     else this.#ports.set(key, after);
-    this.#serviceChanges++;
+    if (isDeepStrictEqual(this.#states.get(key)?.ports ?? [], after)) this.#changedServices.delete(key);
+    else this.#changedServices.add(key);
     this.#dirty.add(key);
     return true;
   }
@@ -57,9 +59,9 @@ export class ServiceTracker {
     return true;
   }
 
-  /** Changes since the last `take`, for the metrics of the same names. */
+  /** Services and changes of endpoints since the last `take`, for the metrics of the same names. */
   get pending(): { serviceChanges: number; endpointChanges: number } {
-    return { serviceChanges: this.#serviceChanges, endpointChanges: this.#endpointChanges };
+    return { serviceChanges: this.#changedServices.size, endpointChanges: this.#endpointChanges };
   }
 
   /** Every Service as of the last `take`, by `namespace/name`. */
@@ -87,7 +89,7 @@ export class ServiceTracker {
       touchesUdp ||= hasUdp(before) || hasUdp(after);
     }
     this.#dirty.clear();
-    this.#serviceChanges = 0;
+    this.#changedServices.clear();
     this.#endpointChanges = 0;
     return { changed, touchesUdp };
   }
