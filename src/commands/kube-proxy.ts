@@ -1,7 +1,6 @@
 /** `gantry kube-proxy`: flags and file → typed config → proxy → run until a signal. */
-import { readFile, watch, writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { cpus, hostname } from 'node:os';
-import { basename, dirname } from 'node:path';
 import { parse as parseYaml, stringify as stringifyYaml } from 'yaml';
 import { Conntrack } from '../adapters/conntrack/conntrack.ts';
 import { Sysctl } from '../adapters/sysctl/sysctl.ts';
@@ -22,9 +21,12 @@ import type { ProxyConfig } from '../proxy/proxy-config.ts';
 import { Proxy } from '../proxy/proxy.ts';
 import { backends, servedModes } from './proxy-backends/backends.ts';
 import { cleanUpAll, cleanUpOthers, findLeftovers } from './proxy-backends/switch-modes.ts';
+import { endWhenChanged } from './end-when-changed.ts';
 import { interfaceIps } from './proxy-backends/proxy-backend.ts';
 import { type ProxyFlags, configOfFlags, readProxyFlags } from './proxy-flags.ts';
 import { staySmall } from './stay-small.ts';
+
+const fileUpdated = "content of the proxy server's configuration file was updated";
 
 export async function run(args: readonly string[]): Promise<void> {
   const flags = readProxyFlags(args);
@@ -54,7 +56,7 @@ export async function run(args: readonly string[]): Promise<void> {
   await runTogether(signal, [
     (inner) => runProxy(config, client, systemClock, log, inner, flags.all),
     (inner) => staySmall({ clock: systemClock, log }, inner),
-    ...(configPath === undefined ? [] : [(inner: AbortSignal) => endWhenChanged(configPath, inner)]),
+    ...(configPath === undefined ? [] : [(inner: AbortSignal) => endWhenChanged(configPath, fileUpdated, inner)]),
   ]);
 }
 
@@ -135,7 +137,9 @@ export async function buildProxy(
   );
   await applyConntrackSettings(config.conntrack, cpus().length, settings, log);
   const metrics = new ProxyMetrics(config.mode);
-  const installers = await backend.build({ config, node, settings, metrics, clock, log }, signal);
+  const installers = await backend.build({ config, node, settings, metrics, clock, log }, signal).catch((err) => {
+    throw new Error(`Cannot start kube-proxy in mode "${config.mode}"`, { cause: err });
+  });
   log.info({ mode: config.mode, node: nodeName, families: [...installers.keys()] }, 'kube-proxy starts');
   return new Proxy(config, nodeName, {
     client,
@@ -156,21 +160,5 @@ async function setOomScoreAdj(score: number, log: Logger): Promise<void> {
     await writeFile('/proc/self/oom_score_adj', String(score), { flag: 'r+' });
   } catch (err) {
     log.warn({ score, reason: describeError(err) }, 'cannot set oom_score_adj, it stays as it is');
-  }
-}
-
-/** A changed configuration takes effect by a restart, which the service manager does. */
-async function endWhenChanged(path: string, signal: AbortSignal): Promise<void> {
-  const before = await readFile(path, 'utf8');
-  try {
-    for await (const { filename } of watch(dirname(path), { signal })) {
-      if (filename !== basename(path)) continue;
-      const after = await readFile(path, 'utf8').catch(() => undefined); // it is being replaced: it comes back
-      if (after !== undefined && after !== before) {
-        throw new Error("content of the proxy server's configuration file was updated");
-      }
-    }
-  } catch (err) {
-    if (!signal.aborted) throw err;
   }
 }

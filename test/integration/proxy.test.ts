@@ -47,6 +47,7 @@ const addSlice = (of: string, addresses: string[], labels: Record<string, string
 interface Asked {
   changed: readonly string[] | 'all';
   zone: string | undefined;
+  nodeIp: string | undefined;
   /** `namespace/name`, with its endpoints. */
   services: Record<string, string[]>;
 }
@@ -61,6 +62,7 @@ class NotedInstaller implements Installer {
     this.asked.push({
       changed: changed === 'all' ? 'all' : [...changed],
       zone: node.zone,
+      nodeIp: node.ip,
       services: Object.fromEntries(
         [...all].map(([key, { endpoints }]) => [key, [...endpoints.values()].flat().map(endpointAddress)]),
       ),
@@ -183,11 +185,19 @@ describe('kube-proxy on an API server', () => {
     expect(back.services['shop/web']).toEqual(['10.0.0.5:8080']);
   });
 
-  it('syncs everything when the zone changes or the rules are lost', async () => {
+  it('syncs everything when the zone or an address changes, or the rules are lost', async () => {
     const { installer, sees } = await startProxy();
     await sees('the first zone', ({ zone }) => zone === 'z1');
     await merge(nodes, nodeName, { metadata: { labels: { 'topology.kubernetes.io/zone': 'z2' } } });
     expect(await sees('the new zone', ({ zone }) => zone === 'z2')).toMatchObject({ changed: 'all' });
+    const addresses = [
+      { type: 'Hostname', address: 'node-1' },
+      { type: 'ExternalIP', address: '203.0.113.1' },
+      { type: 'InternalIP', address: '10.1.0.1' },
+    ];
+    const status = { name: nodeName, subresource: 'status' };
+    await plane.client.patch(nodes, status, 'merge', { status: { addresses } }, signal);
+    expect(await sees('the address', ({ nodeIp }) => nodeIp === '10.1.0.1')).toMatchObject({ changed: 'all' });
     const syncs = installer.asked.length;
     installer.lose();
     await awaitUntil('another sync', () => installer.asked.length > syncs);
@@ -209,6 +219,16 @@ describe('kube-proxy on an API server', () => {
     expect(text).toContain(
       'kubeproxy_sync_proxy_rules_no_local_endpoints_total{ip_family="IPv4",traffic_policy="external"} 1',
     );
+  });
+
+  it('does not wait for a period when only the changes could not be written', async () => {
+    const { installer, sees } = await startProxy({ iptables: { minSyncPeriod: '0s', syncPeriod: '1h' } });
+    await sees('the first sync', () => true);
+    installer.failures.push(new PartialSyncError('no'));
+    const syncs = installer.asked.length;
+    await merge(endpointSlices, 'web', { endpoints: [{ addresses: ['10.0.0.11'] }] });
+    await awaitUntil('another try', () => installer.asked.length >= syncs + 2);
+    expect(installer.last).toMatchObject({ changed: 'all' });
   });
 
   it('times each change of pods that the controller dates', async () => {
