@@ -22,7 +22,8 @@ export function splitRestore(
   if (keys.length <= servicesMax && stale.length <= chainsMax) {
     return [{ ...plan, staleChains: stale, ownChains: ofServices(keys) }];
   }
-  const part = { ...plan, isFull: false, existing: undefined, dirty: new Set<string>(), edits: new Map() };
+  const nothing = { dirty: new Set<string>(), edits: new Map(), sharedLines: noLines };
+  const part = { ...plan, ...nothing, isFull: false, existing: undefined };
   // the one shared chain that chains of Services lead to
   const mark = { ...part, dirty: new Set(['nat KUBE-MARK-MASQ']) };
   return [
@@ -31,6 +32,8 @@ export function splitRestore(
     ...slices(stale, chainsMax).map((some) => ({ ...part, staleChains: some, ownChains: ofServices([]) })),
   ];
 }
+
+async function* noLines(): AsyncGenerator<string> {}
 
 /** A chain goes before those that it leads to: one that is still led to cannot be removed. */
 export function removalOrder(chains: readonly string[]): string[] {
