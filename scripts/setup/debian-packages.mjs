@@ -15,6 +15,7 @@ export const packages = [
   { name: 'iproute2', isThere: () => hasCommand('ip') },
   { name: 'ipset', isThere: () => hasCommand('ipset') },
   { name: 'iptables', isThere: () => hasCommand('iptables-restore') },
+  { name: 'nfacct', isThere: () => hasCommand('nfacct') },
   { name: 'nftables', isThere: () => hasCommand('nft') },
   { name: 'openssl', isThere: () => hasCommand('openssl') },
   { name: 'procps', isThere: () => hasCommand('sysctl') },

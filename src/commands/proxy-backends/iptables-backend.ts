@@ -1,9 +1,11 @@
 /** Mode `iptables`. */
 import { Iptables } from '../../adapters/iptables/iptables.ts';
+import { PacketCounters } from '../../adapters/iptables/packet-counters.ts';
 import type { Sysctl } from '../../adapters/sysctl/sysctl.ts';
 import { describeError } from '../../base/errors.ts';
 import type { Logger } from '../../base/logger.ts';
-import { masqueradeMark } from '../../proxy/compute/iptables/static-rules.ts';
+import { localhostCounter } from '../../proxy/compute/iptables/service-rules.ts';
+import { invalidCounter, masqueradeMark } from '../../proxy/compute/iptables/static-rules.ts';
 import { localTraffic } from '../../proxy/compute/local-traffic.ts';
 import { nodePortAddresses } from '../../proxy/compute/node-port-addresses.ts';
 import type { Installer } from '../../proxy/install/installer.ts';
@@ -15,7 +17,14 @@ import { type BackendNeed, type ProxyBackend, interfaceIps, isIpv6On } from './p
 
 export const iptablesBackend: ProxyBackend = { build, cleanUp };
 
-async function build({ config, node, settings, clock, log }: BackendNeed, signal: AbortSignal) {
+async function build({ config, node, settings, metrics, clock, log }: BackendNeed, signal: AbortSignal) {
+  const counters = new PacketCounters();
+  metrics.readAtScrape('iptables_ct_state_invalid_dropped_packets_total', () =>
+    counters.packets(invalidCounter, signal),
+  );
+  metrics.readAtScrape('iptables_localhost_nodeports_accepted_packets_total', () =>
+    counters.packets(localhostCounter, signal),
+  );
   const families = await usableFamilies(settings, signal);
   const isLiberal = await settings.get('net/netfilter/nf_conntrack_tcp_be_liberal').catch(() => undefined);
   const installers = new Map<IpFamily, Installer>();
@@ -38,7 +47,13 @@ async function build({ config, node, settings, clock, log }: BackendNeed, signal
           localTraffic: () => localTraffic(config.localDetection, node.podCidrs, family),
           syncPeriodMs: config.syncPeriodMs,
         },
-        { iptables, interfaceIps: () => interfaceIps(family), clock, log: log.child({ room: 'install' }) },
+        {
+          iptables,
+          ensureCounter: (name, inner) => counters.ensure(name, inner),
+          interfaceIps: () => interfaceIps(family),
+          clock,
+          log: log.child({ room: 'install' }),
+        },
       ),
     );
   }
@@ -57,6 +72,8 @@ async function cleanUp(log: Logger, signal: AbortSignal): Promise<void> {
       failures.push(`${family}: ${describeError(err)}`);
     }
   }
+  const counters = new PacketCounters();
+  for (const name of [invalidCounter, localhostCounter]) await counters.remove(name, signal);
   if (failures.length > 0) throw new Error(failures.join('; '));
 }
 

@@ -3,8 +3,13 @@ import type { Clock } from '../../../base/clock.ts';
 import type { Logger } from '../../../base/logger.ts';
 import type { LocalTraffic } from '../../compute/local-traffic.ts';
 import { type NodePortAddresses, matchingAddresses } from '../../compute/node-port-addresses.ts';
-import { type RuleContext, type ServiceRules, serviceRules } from '../../compute/iptables/service-rules.ts';
-import { nodePortJumps, staticRules } from '../../compute/iptables/static-rules.ts';
+import {
+  type RuleContext,
+  type ServiceRules,
+  localhostCounter,
+  serviceRules,
+} from '../../compute/iptables/service-rules.ts';
+import { invalidCounter, nodePortJumps, staticRules } from '../../compute/iptables/static-rules.ts';
 import { type IpFamily, type ServiceState, endpointsKey } from '../../proxy-model.ts';
 import { type Installer, PartialSyncError, type SyncReport, type SyncRequest } from '../installer.ts';
 import { type OwnChain, diffServiceRules } from './diff-service-rules.ts';
@@ -22,6 +27,8 @@ export interface IptablesNeed extends LookNeed {
 
 export interface IptablesInstallerNeed {
   iptables: IptablesNeed;
+  /** Makes a packet counter that rules can name; false where there can be none. */
+  ensureCounter: (name: string, signal: AbortSignal) => Promise<boolean>;
   /** The machine's own addresses of the family, read when NodePorts are limited to some of them. */
   interfaceIps: () => string[];
   clock: Clock;
@@ -67,6 +74,8 @@ export class IptablesInstaller implements Installer {
   #contextText = '';
   #fixed: ReadonlyMap<string, readonly string[]> = new Map();
   #syncNumber = 0;
+  /** Which packet counters there are for our rules. */
+  #counts = { invalid: false, localhost: false };
 
   constructor(options: IptablesInstallerOptions, need: IptablesInstallerNeed) {
     this.#options = options;
@@ -75,8 +84,10 @@ export class IptablesInstaller implements Installer {
 
   async sync({ services, changed, node }: SyncRequest, signal: AbortSignal): Promise<SyncReport> {
     const { family, masqueradeAll } = this.#options;
+    if (changed === 'all' || this.#needsFull) await this.#ensureCounters(signal);
     const fixed = this.#fixedRules();
-    const base = { family, node, masqueradeAll, localTraffic: this.#options.localTraffic(), countsLocalhost: false };
+    const countsLocalhost = this.#counts.localhost && this.#hasLocalhostNodePorts;
+    const base = { family, node, masqueradeAll, localTraffic: this.#options.localTraffic(), countsLocalhost };
     // whatever all rules depend on: when it is different, all rules are
     const contextText = JSON.stringify([base, Object.fromEntries(fixed)]);
     const nowMs = this.#need.clock.monotonicMs();
@@ -236,10 +247,26 @@ export class IptablesInstaller implements Installer {
   #fixedRules(): Map<string, readonly string[]> {
     const { family, masqueradeMark, dropsInvalid, nodePortAddresses } = this.#options;
     const addresses = nodePortAddresses();
-    const localhostNodePorts = family === 'IPv4' && this.#options.localhostNodePorts && addresses.containsIpv4Loopback;
-    const rules = staticRules({ family, masqueradeMark, dropsInvalid, localhostNodePorts, countsInvalid: false });
+    const localhostNodePorts = this.#hasLocalhostNodePorts;
+    const countsInvalid = this.#counts.invalid;
+    const rules = staticRules({ family, masqueradeMark, dropsInvalid, localhostNodePorts, countsInvalid });
     const ips = addresses.isMatchAll ? undefined : matchingAddresses(addresses, this.#need.interfaceIps());
     return new Map([...Object.entries(rules), ['nat KUBE-SERVICES', nodePortJumps(family, ips, localhostNodePorts)]]);
+  }
+
+  /** IPv4 alone can: its loopback is a network, and the kernel has a switch to route it. */
+  get #hasLocalhostNodePorts(): boolean {
+    const { family, localhostNodePorts, nodePortAddresses } = this.#options;
+    return family === 'IPv4' && localhostNodePorts && nodePortAddresses().containsIpv4Loopback;
+  }
+
+  async #ensureCounters(signal: AbortSignal): Promise<void> {
+    const { ensureCounter } = this.#need;
+    const wants = { invalid: this.#options.dropsInvalid, localhost: this.#hasLocalhostNodePorts };
+    this.#counts = {
+      invalid: wants.invalid && (await ensureCounter(invalidCounter, signal)),
+      localhost: wants.localhost && (await ensureCounter(localhostCounter, signal)),
+    };
   }
 
   async #readExisting(signal: AbortSignal): Promise<{ filter: ExistingRules; nat: ExistingRules }> {
