@@ -3,6 +3,7 @@ import { hasCommand, run, runCode } from './run-command.mjs';
 
 /** What a lab and its tests need of the machine: a package is missing when what we use of it is. */
 export const packages = [
+  { name: 'bind9-dnsutils', isThere: () => hasCommand('dig') },
   { name: 'busybox-static', isThere: () => existsSync('/bin/busybox') },
   { name: 'catatonit', isThere: () => existsSync('/usr/bin/catatonit') },
   { name: 'conntrack', isThere: () => hasCommand('conntrack') },
@@ -16,6 +17,7 @@ export const packages = [
   { name: 'ipset', isThere: () => hasCommand('ipset') },
   { name: 'iptables', isThere: () => hasCommand('iptables-restore') },
   { name: 'nfacct', isThere: () => hasCommand('nfacct') },
+  { name: 'musl-tools', isThere: () => hasCommand('musl-gcc') },
   { name: 'nftables', isThere: () => hasCommand('nft') },
   { name: 'openssl', isThere: () => hasCommand('openssl') },
   { name: 'procps', isThere: () => hasCommand('sysctl') },

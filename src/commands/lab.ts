@@ -37,6 +37,7 @@ export async function run(args: readonly string[]): Promise<void> {
     .option('--nodes <count>', 'how many nodes (default: 1)')
     .option('--config <file>', 'a kind configuration file (kind.x-k8s.io/v1alpha4); - reads standard input')
     .option('--wait <duration>', 'how long to wait for the nodes to be Ready; 0s does not wait', '60s')
+    .option('--no-cluster-dns', 'leave the name service out')
     .option('--kubeconfig <file>', 'also put the cluster into this kubeconfig')
     .action((options: CreateFlags) => create(options, signal));
   withName(program.command('delete').description('remove a cluster and everything that it made; also a half-made one'))
@@ -71,6 +72,7 @@ interface CreateFlags {
   nodes?: string;
   config?: string;
   wait: string;
+  clusterDns: boolean;
   kubeconfig?: string;
 }
 
@@ -83,6 +85,7 @@ async function create(flags: CreateFlags, signal: AbortSignal): Promise<void> {
       stateRoot: root,
       program: await ownProgram(),
       waitMs: parseWaitMs(flags.wait),
+      hasClusterDns: flags.clusterDns,
       clock: systemClock,
       onPlan: ({ name, nodes }) => {
         print(`Creating cluster "${name}" with ${nodes.length} ${nodes.length === 1 ? 'node' : 'nodes'} ...`);

@@ -11,6 +11,7 @@ import { createCertificates, distributeCertificates } from './actions/create-cer
 import type { Action, CreateContext } from './actions/create-context.ts';
 import { createNetwork } from './actions/create-network.ts';
 import { createNodes } from './actions/create-nodes.ts';
+import { deployClusterDns } from './actions/deploy-cluster-dns.ts';
 import { importImages } from './actions/import-images.ts';
 import { startAgents, startNetworkAgents } from './actions/start-agents.ts';
 import { startContainerd } from './actions/start-containerd.ts';
@@ -42,6 +43,7 @@ export const actions: readonly Action[] = [
   startAgents,
   startNetworkAgents,
   waitReady,
+  deployClusterDns,
 ];
 
 export interface CreateOptions {
@@ -50,6 +52,7 @@ export interface CreateOptions {
   /** How our own program is started: the runtime and the entry file, both absolute. */
   program: readonly string[];
   waitMs: number;
+  hasClusterDns: boolean;
   clock: Clock;
   onPlan: (plan: ClusterPlan) => void;
   onStep: (time: StepTime) => void;
@@ -75,7 +78,7 @@ export async function createCluster(
   options: CreateOptions,
   signal: AbortSignal,
 ): Promise<{ plan: ClusterPlan; times: StepTime[] }> {
-  const { config, stateRoot, program, waitMs, clock, onPlan, onStep } = options;
+  const { config, stateRoot, program, waitMs, hasClusterDns, clock, onPlan, onStep } = options;
   const beginMs = clock.monotonicMs();
   const machine = await gatherMachineFacts();
   assertFit(machine, { config, stateRoot, program });
@@ -96,6 +99,7 @@ export async function createCluster(
     machine,
     cacheDir: cacheDir(stateRoot),
     waitMs,
+    hasClusterDns,
     clock,
     made: { nodes: [] },
   };

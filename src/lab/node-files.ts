@@ -94,6 +94,9 @@ disabled_plugins = ${JSON.stringify([...disabled, 'io.containerd.internal.v1.opt
 `;
 }
 
+/** The zone of the cluster's names. */
+export const clusterDomain = 'cluster.local';
+
 /** KubeletConfiguration: only what differs from upstream's defaults. */
 export function kubeletConfig(plan: ClusterPlan, node: NodePlan): string {
   return stringify({
@@ -103,7 +106,7 @@ export function kubeletConfig(plan: ClusterPlan, node: NodePlan): string {
     cgroupDriver: 'cgroupfs',
     cgroupRoot: `${plan.cgroup}/${node.name}`,
     clusterDNS: [plan.dnsIp],
-    clusterDomain: 'cluster.local',
+    clusterDomain,
     containerRuntimeEndpoint: `unix://${inNode.containerdSocket}`,
     failCgroupV1: false, // the lab takes what the machine has
     failSwapOn: false,

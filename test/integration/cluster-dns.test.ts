@@ -298,6 +298,12 @@ describe('cluster-dns', () => {
       expect(await ask('three.next.example.com')).toBe('192.0.2.1');
       expect(silent.asked.filter((line) => line.includes('three'))).toEqual([]); // known to be silent
       expect(asked).toBeGreaterThan(0);
+      silent.behave = () => ({ flags: 0x182 });
+      const failed = (line: string): boolean => line.startsWith('udp A y');
+      await awaitUntil('one that fails is asked, and the next after it', async () => {
+        expect(await ask(`y${systemClock.nowMs()}.next.example.com`)).toBe('192.0.2.1');
+        return silent.asked.some(failed);
+      });
       silent.behave = () => ({ flags: 0x183 });
       await awaitUntil('the first that answers is asked first again', async () => {
         await ask(`x${systemClock.nowMs()}.next.example.com`);

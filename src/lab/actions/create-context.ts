@@ -16,6 +16,8 @@ export interface CreateContext {
   readonly cacheDir: string;
   /** 0 does not wait for the nodes. */
   readonly waitMs: number;
+  /** Whether the cluster gets a name service. */
+  readonly hasClusterDns: boolean;
   readonly clock: Clock;
   readonly made: Made;
 }

@@ -19,6 +19,8 @@ export interface CommandOutcome {
 
 export interface TestLabOptions {
   nodes?: number;
+  /** Without a name service when it is left out: its image is large. */
+  hasClusterDns?: boolean;
   /** More flags of `gantry lab create`. */
   flags?: readonly string[];
 }
@@ -69,7 +71,8 @@ export class TestLab {
   }
 
   createFlags(): string[] {
-    return ['--name', this.name, '--nodes', String(this.#options.nodes ?? 1), ...(this.#options.flags ?? [])];
+    const { nodes = 1, hasClusterDns = false, flags = [] } = this.#options;
+    return ['--name', this.name, '--nodes', String(nodes), ...(hasClusterDns ? [] : ['--no-cluster-dns']), ...flags];
   }
 
   async create(): Promise<string> {
