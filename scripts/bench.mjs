@@ -1,7 +1,8 @@
 /**
  * `npm run bench`: builds the program and measures it. Plain JavaScript, so that any Node can start it; everything
  * else runs on the Node that this repository pins. `npm run bench -- soak` runs test/bench/soak.bench.ts,
- * `-- proxy` test/bench/proxy.bench.ts, else it is test/bench/pod-start.bench.ts; flags are theirs.
+ * `-- proxy` test/bench/proxy.bench.ts, `-- dns` test/bench/dns.bench.ts, else it is test/bench/pod-start.bench.ts; flags
+ * are theirs.
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
@@ -26,5 +27,5 @@ if (process.getuid?.() !== 0) {
 }
 run('scripts/build.ts');
 const [which, ...others] = process.argv.slice(2);
-if (which === 'soak' || which === 'proxy') run(`test/bench/${which}.bench.ts`, ...others);
+if (['soak', 'proxy', 'dns'].includes(which)) run(`test/bench/${which}.bench.ts`, ...others);
 else run('test/bench/pod-start.bench.ts', ...process.argv.slice(2));
