@@ -42,6 +42,7 @@ export class ClusterDns {
   readonly #forwarder: Forwarder;
   readonly #resolver: Resolver;
   #isLeaving = false;
+  #hasSynced = false;
 
   constructor(config: DnsConfig, need: ClusterDnsNeed) {
     const { client, ownAddresses, random, clock, log } = need;
@@ -67,7 +68,7 @@ export class ClusterDns {
       { ...zone, ownAddresses },
       {
         records,
-        isReady: () => this.#collector.lacking.length === 0,
+        isReady: () => this.#isSynced(),
         forwarder: this.#forwarder,
         clock,
         observe: this.#metrics,
@@ -109,6 +110,12 @@ export class ClusterDns {
     this.#isLeaving = true;
     log.info({ lameduckMs: this.#config.lameduckMs }, 'asked to stop: goes on answering for a while');
     await clock.sleep(this.#config.lameduckMs, inner);
+  }
+
+  /** Asked for each question. What was listed once stays. */
+  #isSynced(): boolean {
+    this.#hasSynced ||= this.#collector.lacking.length === 0;
+    return this.#hasSynced;
   }
 
   #lacks(): string {

@@ -6,12 +6,14 @@ import { Command } from 'commander';
 import { systemClock } from '../base/clock.ts';
 import { describeError } from '../base/errors.ts';
 import { createLogger } from '../base/logger.ts';
+import { runTogether } from '../base/run-together.ts';
 import { stopSignal } from '../base/stop-signal.ts';
 import { HttpApiClient } from '../client/http-api-client.ts';
 import { inClusterAccess } from '../client/in-cluster.ts';
 import { loadKubeconfig } from '../client/kubeconfig.ts';
 import { ClusterDns } from '../cluster-dns/cluster-dns.ts';
 import { type DnsFlags, defaultFlags, parseDnsConfig } from '../cluster-dns/parse-dns-config.ts';
+import { staySmall } from './stay-small.ts';
 
 interface Flags extends DnsFlags {
   kubeconfig?: string;
@@ -44,7 +46,7 @@ export async function run(args: readonly string[]): Promise<void> {
     log,
     onListening: (door, port) => log.info({ door, port }, 'listening'),
   });
-  await dns.run(signal);
+  await runTogether(signal, [(inner) => dns.run(inner), (inner) => staySmall({ clock: systemClock, log }, inner)]);
   client.close();
 }
 

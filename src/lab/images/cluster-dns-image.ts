@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import { mkdir, readFile, readdir, realpath, rename, rm, stat, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { NotFoundError } from '../../base/errors.ts';
 import { createOciArchive } from './oci-archive.ts';
 import type { ImageSource } from './oci-archive.ts';
@@ -32,9 +32,12 @@ export async function ensureClusterDnsArchive(need: ClusterDnsImageNeed, signal:
   const bundle = await findBundle(entry);
   const [libraries, names] = await Promise.all([
     need.listLibraries(node, signal).then(parseLibraries),
-    readdir(join(bundle, 'chunks')),
+    readdir(bundle, { recursive: true, withFileTypes: true }),
   ]);
-  const scripts = ['gantry.js', ...names.filter((name) => name.endsWith('.js')).map((name) => `chunks/${name}`)];
+  const scripts = names
+    .filter((file) => file.isFile() && !file.name.endsWith('.map'))
+    .map((file) => relative(bundle, join(file.parentPath, file.name)))
+    .toSorted();
   const key = createHash('sha256').update(`${recipeVersion} ${architecture}`);
   for (const path of [node, ...libraries, ...scripts.map((name) => join(bundle, name))]) {
     const { size, mtimeMs } = await stat(path);
