@@ -47,6 +47,10 @@ export class Upstream {
     return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
   }
 
+  get openSockets(): number {
+    return this.#channels.size;
+  }
+
   /** @throws {UnavailableError} when it does not answer, or not with what was asked */
   async ask(asked: Asked, signal: AbortSignal): Promise<ForeignAnswer> {
     const overUdp = await this.#askUdp(asked, signal);

@@ -45,6 +45,7 @@ export async function serveTcp(options: TcpServerOptions, signal: AbortSignal): 
 function answerConnection(socket: Socket, { resolve, clock, log, idleMs = defaults.idleMs }: TcpServerOptions): void {
   const reader = new FrameReader();
   const family = familyNumber(socket.remoteAddress ?? '');
+  const queue: Buffer[] = [];
   let waiting = 0;
   let hasEnded = false;
   let cancelIdle = (): void => {};
@@ -54,13 +55,8 @@ function answerConnection(socket: Socket, { resolve, clock, log, idleMs = defaul
     if (!socket.destroyed) cancelIdle = clock.after(idleMs, () => (waiting === 0 ? socket.destroy() : alive()));
   };
   const isFull = (): boolean => waiting >= waitingMax || socket.writableLength > unsentBytesMax;
-  const goOn = (): void => {
-    if (socket.isPaused() && !isFull()) socket.resume();
-  };
   const send = (answer: Buffer): void => {
-    if (socket.destroyed) return;
-    socket.write(frame(answer));
-    if (isFull()) socket.pause();
+    if (!socket.destroyed) socket.write(frame(answer));
   };
   const answerOne = (packet: Buffer): void => {
     alive();
@@ -68,7 +64,6 @@ function answerConnection(socket: Socket, { resolve, clock, log, idleMs = defaul
     if (answer === undefined) return void socket.destroy(); // no query
     if (!(answer instanceof Promise)) return send(answer);
     waiting++;
-    if (isFull()) socket.pause();
     answer
       .then(send)
       .catch((err: unknown) => {
@@ -78,22 +73,33 @@ function answerConnection(socket: Socket, { resolve, clock, log, idleMs = defaul
       .finally(() => {
         waiting--;
         alive();
-        if (hasEnded && waiting === 0) socket.end();
         goOn();
       });
   };
-  socket.setNoDelay(true);
-  socket.on('data', (chunk) => {
+  /** As far as there is room: what was read in one piece may be thousands of queries. */
+  const goOn = (): void => {
     try {
-      for (const packet of reader.read(chunk)) answerOne(packet);
+      while (!isFull() && !socket.destroyed) {
+        const packet = queue.shift();
+        if (packet === undefined) break;
+        answerOne(packet);
+      }
     } catch (err) {
       log.error({ err }, 'a query was not answered');
       socket.destroy();
     }
+    if (isFull() || queue.length > 0) socket.pause();
+    else if (socket.isPaused()) socket.resume();
+    if (hasEnded && waiting === 0 && queue.length === 0) socket.end();
+  };
+  socket.setNoDelay(true);
+  socket.on('data', (chunk) => {
+    queue.push(...reader.read(chunk));
+    goOn();
   });
   socket.on('end', () => {
     hasEnded = true;
-    if (waiting === 0) socket.end();
+    goOn();
   });
   socket.on('drain', goOn);
   socket.on('error', () => socket.destroy());
