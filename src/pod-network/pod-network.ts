@@ -193,6 +193,10 @@ export class PodNetwork {
       if (written > 0) {
         this.metrics.wrote(part, written);
         log.info({ part, changes: written }, 'pod network changed');
+        if (part !== 'masquerade') {
+          this.#masquerade.lookSoon();
+          this.#mark();
+        }
       }
       this.#tell(part, problems);
       return true;

@@ -10,10 +10,15 @@ export class MasqueradeKeeper {
   readonly #clock: Clock;
   /** What was written last, and how nft prints that. */
   #written: { text: string; printed: string | undefined } | undefined;
-  #lookedMs = 0;
+  #lookedMs = -Infinity;
 
   constructor(clock: Clock) {
     this.#clock = clock;
+  }
+
+  /** Who has taken one thing away may have taken all: the next call looks, however long ago the last look was. */
+  lookSoon(): void {
+    this.#lookedMs = -Infinity;
   }
 
   /** @returns whether it had to be written */
