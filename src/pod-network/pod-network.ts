@@ -24,6 +24,7 @@ import { familyOf } from './compute/networks.ts';
 import { nodeFacts, trimNode } from './compute/node-facts.ts';
 import { wantedRoutes } from './compute/pod-routes.ts';
 import { keepConflist } from './install/conflist-keeper.ts';
+import { dropsForwarded } from './install/forward-policy.ts';
 import { type SettingsNeed, isStrictReversePath, keepSettings } from './install/kernel-settings.ts';
 import { MasqueradeKeeper } from './install/masquerade-keeper.ts';
 import { RouteKeeper } from './install/route-keeper.ts';
@@ -160,6 +161,7 @@ export class PodNetwork {
         }),
       );
     }
+    if (!this.#hasLooked) await this.#tellForwardPolicy(facts, signal);
     this.#hasLooked = true;
     const counts = Map.groupBy(this.#problems.keys(), (key) => key.split(' ', 1)[0] ?? '');
     const parts: Part[] = ['conflist', 'masquerade', 'routes', 'settings'];
@@ -251,6 +253,17 @@ export class PodNetwork {
       { device, setting: 'rp_filter' },
       'reverse paths are checked strictly: packets that come another way than their answers would go are dropped',
     );
+  }
+
+  async #tellForwardPolicy({ podCidrs }: NodeFacts, signal: AbortSignal): Promise<void> {
+    for (const family of new Set(podCidrs.map(familyOf))) {
+      if (!(await dropsForwarded(family, signal))) continue;
+      const tool = family === 'IPv4' ? 'iptables' : 'ip6tables';
+      this.#need.log.warn(
+        { family, mend: `${tool} -P FORWARD ACCEPT` },
+        'packets from and to pods are dropped unless a rule of the filter table accepts them',
+      );
+    }
   }
 
   /** The interface that other nodes know us by. */
