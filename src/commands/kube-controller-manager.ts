@@ -17,6 +17,7 @@ interface Flags extends ProcessOptions {
   nodeCidrMaskSize: number;
   nodeCidrMaskSizeIpv4: number;
   nodeCidrMaskSizeIpv6: number;
+  nodeCidrDelay: number;
   nodeMonitorPeriod: number;
   nodeMonitorGracePeriod: number;
   nodeStartupGracePeriod: number;
@@ -38,6 +39,7 @@ export async function run(args: readonly string[]): Promise<void> {
     .option('--node-cidr-mask-size <n>', 'prefix length of a node’s block', wholeNumber, 0)
     .option('--node-cidr-mask-size-ipv4 <n>', 'the same for IPv4', wholeNumber, 0)
     .option('--node-cidr-mask-size-ipv6 <n>', 'the same for IPv6', wholeNumber, 0)
+    .option('--node-cidr-delay <duration>', 'so long somebody else may give a new node its block', durationMs, 0)
     .option('--node-monitor-period <duration>', 'how often nodes are looked at', durationMs, 5000)
     .option('--node-monitor-grace-period <duration>', 'silence after which a node is lost', durationMs, 50_000)
     .option('--node-startup-grace-period <duration>', 'the same for a node that never reported', durationMs, 60_000)
@@ -74,6 +76,7 @@ async function managerOptions(flags: Flags): Promise<ControllerManagerOptions> {
           maskSizeIpv4: flags.nodeCidrMaskSizeIpv4 || size || 24,
           maskSizeIpv6: flags.nodeCidrMaskSizeIpv6 || size || 64,
           reservedCidrs: split(flags.serviceClusterIpRange),
+          delayMs: flags.nodeCidrDelay,
         }
       : undefined,
     rootCaPem: flags.rootCaFile === undefined ? undefined : await readFile(flags.rootCaFile, 'utf8'),

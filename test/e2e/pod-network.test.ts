@@ -239,6 +239,24 @@ describeAsRoot('the pod network of a lab of two families', () => {
     await until('health is good again', async () => (await door(1, '/healthz')).includes('200 OK'));
   });
 
+  it('a node that registers anew gets a network as any other; without a Node object its own stays as it is', async () => {
+    const [own, conflistBefore] = [await routes(2), await sh(2, `cat ${conflist}`)];
+    await lab.stop(2, 'agent');
+    await lab.kubectl('delete', 'node', lab.nodeName(2));
+    await until('others have no way to it', async () => !(await routes(0)).includes(plan().nodes[2]?.ip ?? ''));
+    expect([await routes(2), await sh(2, `cat ${conflist}`)]).toEqual([own, conflistBefore]);
+    await lab.start(2, 'agent');
+    const node = await eventually('it has a network', patienceMs, async () => {
+      const found = await lab.kubectlJson<Node>('get', 'node', lab.nodeName(2));
+      return found.spec.podCIDRs === undefined ? undefined : found;
+    });
+    expect(node.spec.podCIDRs).toHaveLength(2);
+    for (const cidr of node.spec.podCIDRs ?? []) {
+      await until('others have a way to it', async () => (await routes(0)).includes(`${cidr} via `));
+      await until('its pods get such addresses', async () => (await sh(2, `cat ${conflist}`)).includes(cidr));
+    }
+  });
+
   it('--cleanup takes all of it away, and nothing else', async () => {
     await lab.stop(2, agent);
     const others = await sh(2, 'ip route show | grep -v 107; iptables-save | grep -c KUBE');

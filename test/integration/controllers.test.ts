@@ -288,6 +288,20 @@ describe('the controllers on our API server', () => {
     });
   });
 
+  it('leaves a new node to somebody else for as long as it is told', async () => {
+    const nodeIpam = { clusterCidrs: ['10.244.0.0/16', 'fd00:1::/56'], maskSizeIpv4: 24, maskSizeIpv6: 64 };
+    plane.startControllers({ nodeIpam: { ...nodeIpam, reservedCidrs: [], delayMs: 2000 } });
+    await createNode(plane, 'served');
+    const podCIDRs = ['10.244.7.0/24', 'fd00:1:0:7::/64'];
+    await plane.client.patch(nodes, { name: 'served' }, 'merge', { spec: { podCIDRs } }, plane.signal);
+    await createNode(plane, 'forgotten');
+    await eventually(async () => {
+      const { spec } = await plane.client.get(nodes, { name: 'forgotten' }, plane.signal);
+      expect(spec.podCIDRs).toEqual(['10.244.0.0/24', 'fd00:1::/64']);
+    });
+    expect((await plane.client.get(nodes, { name: 'served' }, plane.signal)).spec.podCIDRs).toEqual(podCIDRs);
+  });
+
   it('a silent node becomes Unknown and tainted, its pods not ready and then evicted; a heard one is freed', async () => {
     for (const name of ['silent', 'heard']) await createNode(plane, name);
     await renewLease(plane, 'silent');

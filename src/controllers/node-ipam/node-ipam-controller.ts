@@ -19,17 +19,21 @@ export interface NodeIpamOptions {
   maskSizeIpv6: number;
   /** Blocks that nodes must not get, e.g. the range of Services. */
   reservedCidrs: readonly string[];
+  /** So long after a node's creation somebody else may give it a block; default 0. */
+  delayMs?: number;
 }
 
 export class NodeIpamController implements Controller {
   readonly #context: ControllerContext;
   readonly #pools: readonly CidrPool[];
+  readonly #delayMs: number;
   readonly #events: EventSink;
   readonly #queue: WorkQueue;
   readonly #nodes: Informer<Node>;
 
   constructor(context: ControllerContext, options: NodeIpamOptions) {
-    const { clusterCidrs, maskSizeIpv4, maskSizeIpv6, reservedCidrs } = options;
+    const { clusterCidrs, maskSizeIpv4, maskSizeIpv6, reservedCidrs, delayMs = 0 } = options;
+    this.#delayMs = delayMs;
     this.#context = context;
     this.#pools = clusterCidrs.map((cidr) => new CidrPool(cidr, cidr.includes(':') ? maskSizeIpv6 : maskSizeIpv4));
     for (const pool of this.#pools) for (const cidr of reservedCidrs) pool.occupy(cidr);
@@ -61,6 +65,8 @@ export class NodeIpamController implements Controller {
   async #sync(name: string, signal: AbortSignal): Promise<void> {
     const node = this.#nodes.get({ name });
     if (node === undefined || cidrsOf(node).length > 0) return;
+    const waitMs = Date.parse(node.metadata.creationTimestamp ?? '') + this.#delayMs - this.#context.clock.nowMs();
+    if (this.#delayMs > 0 && waitMs > 0) return this.#queue.addAfter(name, waitMs, signal);
     const podCIDRs: string[] = [];
     for (const pool of this.#pools) {
       const cidr = pool.allocate();

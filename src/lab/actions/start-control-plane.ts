@@ -1,4 +1,5 @@
 import { inNode } from '../node-files.ts';
+import { nodePodPrefixLength, nodePodPrefixLengthV6 } from '../parse-cluster-config.ts';
 import { controlPlaneNode } from './create-context.ts';
 import type { Action } from './create-context.ts';
 
@@ -8,6 +9,9 @@ const { pki } = inNode;
  * There is one of each, and nobody would start it again: who leads ends itself when the API server is away for 10 s.
  */
 const alone = '--leader-elect=false';
+
+/** `create` gives nodes the networks that it has planned; those that register anew, later, get theirs as anywhere else. */
+const nodeCidrDelay = '5s';
 
 export const startApiServer: Action = {
   name: 'kube-apiserver',
@@ -73,6 +77,11 @@ export const startControllerManager: Action = {
         `--root-ca-file=${pki}/ca.crt`,
         `--service-account-private-key-file=${pki}/sa.key`,
         `--service-cluster-ip-range=${context.plan.serviceSubnet}`,
+        '--allocate-node-cidrs=true',
+        `--cluster-cidr=${context.plan.podSubnet}`,
+        `--node-cidr-mask-size-ipv4=${nodePodPrefixLength}`,
+        `--node-cidr-mask-size-ipv6=${nodePodPrefixLengthV6}`,
+        `--node-cidr-delay=${nodeCidrDelay}`,
       ],
       signal,
     );
