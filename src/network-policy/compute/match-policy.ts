@@ -1,0 +1,32 @@
+/** Which pods a policy is about, and which it names as peers. Pure. */
+import { matchesRequirements } from '../../objects/label-selector.ts';
+import type { PodFacts, PodPeer, Policy, PolicyRule, Protocol } from '../network-policy-model.ts';
+import { isInRange } from './ip-ranges.ts';
+
+/** Whether a policy is about this pod. */
+export function selects({ namespace, selector }: Policy, pod: PodFacts): boolean {
+  return pod.namespace === namespace && matchesRequirements(selector, pod.labels);
+}
+
+/** Whether selectors of a rule name this pod. */
+export function isNamedBy({ peers }: PolicyRule, pod: PodFacts): boolean {
+  return peers !== undefined && peers.pods.some((peer) => isPeer(peer, pod));
+}
+
+function isPeer({ namespace, pods }: PodPeer, pod: PodFacts): boolean {
+  const isThere =
+    typeof namespace === 'string' ? pod.namespace === namespace : matchesRequirements(namespace, pod.namespaceLabels);
+  return isThere && matchesRequirements(pods, pod.labels);
+}
+
+/** Whether a rule is for this address, which may be a pod's. */
+export function isForPeer(rule: PolicyRule, ip: string, pod: PodFacts | undefined): boolean {
+  if (rule.peers === undefined) return true;
+  return rule.peers.blocks.some((block) => isInRange(block, ip)) || (pod !== undefined && isNamedBy(rule, pod));
+}
+
+/** The numbers that a rule's port names stand for at this pod. */
+export function namedNumbers({ ports }: PolicyRule, pod: PodFacts): Array<{ protocol: Protocol; port: number }> {
+  const wanted = ports?.named ?? [];
+  return pod.ports.filter(({ name, protocol }) => wanted.some((one) => one.name === name && one.protocol === protocol));
+}
