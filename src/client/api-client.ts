@@ -44,6 +44,14 @@ export interface ListOptions {
   continue?: string | undefined;
 }
 
+export interface ItemTaker<T> {
+  /**
+   * Gets items as they come, so that a long list is never in memory as a whole: those are not in the list that is
+   * returned. A client may as well return them all. When the list fails, some have come for nothing.
+   */
+  onItem?: ((item: T) => void) | undefined;
+}
+
 export type WatchEvent<T> =
   | { type: 'ADDED' | 'MODIFIED' | 'DELETED'; object: T }
   | {
@@ -59,7 +67,11 @@ export type PatchType = 'merge' | 'strategic' | 'json' | 'apply';
  */
 export interface ApiClient {
   get<T extends KubeObject>(type: ResourceType<T>, ref: ObjectRef, signal: AbortSignal): Promise<T>;
-  list<T extends KubeObject>(type: ResourceType<T>, options: ListOptions, signal: AbortSignal): Promise<KubeList<T>>;
+  list<T extends KubeObject>(
+    type: ResourceType<T>,
+    options: ListOptions & ItemTaker<T>,
+    signal: AbortSignal,
+  ): Promise<KubeList<T>>;
   /** Ends when the server ends it (normal: watch again) or `signal` aborts. 410 Gone throws `GoneError`. */
   watch<T extends KubeObject>(
     type: ResourceType<T>,

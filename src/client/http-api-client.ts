@@ -16,6 +16,7 @@ import {
   type ApiClient,
   ApiStatusError,
   GoneError,
+  type ItemTaker,
   type KubeList,
   type KubeObject,
   type ListOptions,
@@ -61,6 +62,8 @@ interface Call {
   path: string;
   body?: unknown;
   contentType?: string;
+  /** Gets the items of a list as they come. */
+  onItem?: ((item: unknown) => void) | undefined;
 }
 
 export class HttpApiClient implements ApiClient {
@@ -107,11 +110,16 @@ export class HttpApiClient implements ApiClient {
 
   async list<T extends KubeObject>(
     type: ResourceType<T>,
-    options: ListOptions,
+    options: ListOptions & ItemTaker<T>,
     signal: AbortSignal,
   ): Promise<KubeList<T>> {
     const path = collectionPath(type, options.namespace) + query(listParameters(options));
-    const list = await this.#call<KubeList<T>>({ method: 'GET', path }, `list ${type.plural}`, signal);
+    const { onItem } = options;
+    const list = await this.#call<KubeList<T>>(
+      { method: 'GET', path, onItem: onItem === undefined ? undefined : (item) => onItem(item as T) }, // the API's contract
+      `list ${type.plural}`,
+      signal,
+    );
     return { ...list, items: list.items ?? [] }; // Go writes an empty list as null
   }
 
@@ -242,10 +250,10 @@ export class HttpApiClient implements ApiClient {
     try {
       return await withDeadline(`Request to ${what}`, requestTimeoutMs, clock, signal, async (inner) => {
         const response = await this.#send(call, what, inner, { isLimited: true });
-        const body = await readBody(response, responseMaxBytes, what);
-        if (body.length === 0) return undefined as Res; // callers of such requests expect nothing
         const isJson = String(response.headers['content-type'] ?? '').includes('json');
-        return (isJson ? await decodeJson(body) : body.toString('utf8')) as Res; // typed by the API's contract
+        if (isJson) return (await readJson(response, what, call.onItem)) as Res; // typed by the API's contract
+        const body = await readBody(response, responseMaxBytes, what);
+        return (body.length === 0 ? undefined : body.toString('utf8')) as Res; // callers expect text, or nothing
       });
     } catch (err) {
       if (err instanceof DeadlineError) throw new UnavailableError(`Cannot ${what}`, { cause: err });
@@ -345,19 +353,34 @@ function query(parameters: Record<string, string>): string {
 
 async function readBody(response: HttpResponse, maxBytes: number, what: string): Promise<Buffer> {
   const chunks: Buffer[] = [];
+  for await (const chunk of pieces(response, maxBytes, what)) chunks.push(chunk);
+  return chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks);
+}
+
+/** A JSON body; undefined when there is none. Items of a list are handed on while the rest still comes. */
+function readJson(
+  response: HttpResponse,
+  what: string,
+  onItem: ((item: unknown) => void) | undefined,
+): Promise<unknown> {
+  return decodeJson(pieces(response, responseMaxBytes, what), { onItem });
+}
+
+/** A body as it comes. @throws when it is too long, or ends before its end */
+async function* pieces(response: HttpResponse, maxBytes: number, what: string): AsyncGenerator<Buffer> {
   let bytes = 0;
   try {
     for await (const chunk of response.body as AsyncIterable<Buffer>) {
       bytes += chunk.length;
-      if (bytes > maxBytes) throw new Error(`Cannot ${what}: the answer has more than ${maxBytes} bytes`);
-      chunks.push(chunk);
+      if (bytes > maxBytes) break;
+      yield chunk;
     }
   } catch (err) {
-    if (bytes <= maxBytes) response.assertComplete(); // throws the connection's failure, or the abort reason
+    response.assertComplete(); // throws the connection's failure, or the abort reason
     throw err;
   }
+  if (bytes > maxBytes) throw new Error(`Cannot ${what}: the answer has more than ${maxBytes} bytes`);
   response.assertComplete();
-  return chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks);
 }
 
 /** The non-empty lines of a stream, as they come. */

@@ -171,13 +171,17 @@ export class Informer<T extends KubeObject> implements ObjectStore<T> {
 
   async #relist(resourceVersion: string | undefined, signal: AbortSignal): Promise<void> {
     const { client, type, namespace, labelSelector, fieldSelector } = this.#options;
-    const list = await client.list(type, { namespace, labelSelector, fieldSelector, resourceVersion }, signal);
     const gone = new Set(this.#objects.keys());
-    let calls = 0;
-    for (const item of list.items) {
+    const onItem = (item: T): void => {
       const object = this.#trimmed(item);
       gone.delete(objectKey(object));
       this.#put(object);
+    };
+    const options = { namespace, labelSelector, fieldSelector, resourceVersion, onItem };
+    const list = await client.list(type, options, signal);
+    let calls = 0;
+    for (const item of list.items) {
+      onItem(item);
       if (++calls % handlersPerTurn === 0) await new Promise<void>((resolve) => setImmediate(resolve));
       signal.throwIfAborted();
     }
