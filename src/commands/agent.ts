@@ -9,6 +9,7 @@ import { loadKubeletConfig, parseKubeletFlags } from '../kubelet/config.ts';
 import { runKubelet } from '../kubelet/kubelet.ts';
 import { configFiles, openApi, withoutLimit } from './kubelet.ts';
 import { loadProxyConfig, runProxy } from './kube-proxy.ts';
+import { readProxyFlags } from './proxy-flags.ts';
 import { staySmall } from './stay-small.ts';
 
 const proxyFlag = 'proxy-config';
@@ -57,6 +58,7 @@ export async function run(args: readonly string[]): Promise<void> {
         systemClock,
         createLogger({ name: 'kube-proxy', verbosity: config.verbosity }),
         s,
+        readProxyFlags([`--config=${proxyConfigPath}`]).all,
       ),
     (s) => staySmall({ clock: systemClock, log }, s),
   ]);

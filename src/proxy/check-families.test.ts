@@ -47,6 +47,7 @@ describe('checkFamilies', () => {
       families: both,
       podCidrs: ['fd00::/64'],
       fatal: ['cluster is IPv4-primary but node.spec.podCIDRs contains only IPv6 addresses'],
+      warnings: ['detect-local-mode set to NodeCIDR, but no PodCIDR defined at node for IPv4'],
     },
     {
       name: 'NodePort addresses of the other family',

@@ -47,6 +47,12 @@ export function checkFamilies(config: Config, facts: FamilyFacts): { fatal: stri
   if (detection.mode === 'NodeCIDR' && areAllOther(podCidrs)) {
     fatal.push(`cluster is ${cluster} but node.spec.podCIDRs contains only ${other} addresses`);
   }
+  if (detection.mode === 'NodeCIDR') {
+    for (const family of families) {
+      if (podCidrs.some((cidr) => parseCidr(cidr)?.family === family)) continue;
+      warnings.push(`detect-local-mode set to NodeCIDR, but no PodCIDR defined at node for ${family}`);
+    }
+  }
   if (config.mode === 'ipvs' && areAllOther(config.ipvs.excludeCidrs)) {
     warnings.push(`cluster is ${cluster} but ipvs.excludeCIDRs contains only ${other} addresses`);
   }

@@ -8,6 +8,7 @@
  * Needs: an API client, an installer per family, the conntrack table.
  */
 import type { Clock } from '../base/clock.ts';
+import { withDeadline } from '../base/deadline.ts';
 import { ConfigError, describeError } from '../base/errors.ts';
 import type { Logger } from '../base/logger.ts';
 import { aborted, runTogether } from '../base/run-together.ts';
@@ -57,6 +58,7 @@ const maxIntervalMs = 3_600_000;
 /** Stale flows ended after one sync; the rest goes with the next. */
 const staleFlowsMax = 1000;
 
+const eventDeadlineMs = 5000;
 const ipvsDeprecation =
   "The ipvs proxier is now deprecated and may be removed in a future release. Please use 'nftables' instead.";
 
@@ -176,18 +178,19 @@ export class Proxy {
           signal,
         );
     const onFailure = async (err: unknown): Promise<void> => {
-      await this.#events.report(
-        {
-          regarding: this.#events.nodeReference,
-          type: 'Warning',
-          reason: isHealthz ? 'FailedToStartProxierHealthcheck' : 'FailedToStartMetricServer',
-          action: 'StartKubeProxy',
-          note: isHealthz
-            ? `failed to start proxier healthz on ${address.host}:${address.port}: ${describeError(err)}`
-            : `starting metrics server failed: ${describeError(err)}`,
-        },
-        signal,
-      );
+      const event = {
+        regarding: this.#events.nodeReference,
+        type: 'Warning',
+        reason: isHealthz ? 'FailedToStartProxierHealthcheck' : 'FailedToStartMetricServer',
+        action: 'StartKubeProxy',
+        note: isHealthz
+          ? `failed to start proxier healthz on ${address.host}:${address.port}: ${describeError(err)}`
+          : `starting metrics server failed: ${describeError(err)}`,
+      } as const;
+      // an API server that does not answer must not keep the process from its end
+      await withDeadline('an event', eventDeadlineMs, clock, signal, (inner) =>
+        this.#events.report(event, inner),
+      ).catch((reason: unknown) => log.debug({ reason: describeError(reason) }, 'cannot store an event'));
     };
     const isHardFail = this.#config.bindAddressHardFail;
     await runHttpListener({ name, ...address, answer, isHardFail, onFailure, clock, log }, signal);
