@@ -7,7 +7,7 @@ import { Sysctl } from '../adapters/sysctl/sysctl.ts';
 import { type Clock, systemClock } from '../base/clock.ts';
 import { describeError } from '../base/errors.ts';
 import { type Logger, createLogger, verbositySetter } from '../base/logger.ts';
-import { runTogether } from '../base/run-together.ts';
+import { aborted, runTogether } from '../base/run-together.ts';
 import { stopSignal } from '../base/stop-signal.ts';
 import type { ApiClient } from '../client/api-client.ts';
 import { HttpApiClient } from '../client/http-api-client.ts';
@@ -20,7 +20,13 @@ import { parseProxyConfig } from '../proxy/parse-proxy-config.ts';
 import type { ProxyConfig } from '../proxy/proxy-config.ts';
 import { Proxy } from '../proxy/proxy.ts';
 import { backends, servedModes } from './proxy-backends/backends.ts';
-import { cleanUpAll, cleanUpOthers, findLeftovers } from './proxy-backends/switch-modes.ts';
+import {
+  cleanUpAll,
+  cleanUpOthers,
+  findLeftovers,
+  noteFirstSyncs,
+  planCleanUp,
+} from './proxy-backends/switch-modes.ts';
 import { endWhenChanged } from './end-when-changed.ts';
 import { interfaceIps } from './proxy-backends/proxy-backend.ts';
 import { type ProxyFlags, configOfFlags, readProxyFlags } from './proxy-flags.ts';
@@ -113,20 +119,29 @@ export async function runProxy(
   flags: Readonly<Record<string, string>> = {},
 ): Promise<void> {
   for (const warning of config.warnings) log.warn({ warning }, 'a part of the configuration has no effect');
-  await cleanUpOthers(config.mode, backends, findLeftovers, log, signal);
-  const proxy = await buildProxy(config, client, clock, log, signal, flags);
-  await proxy.run(signal);
+  const { before, after } = planCleanUp(config.mode, await findLeftovers(config.mode, signal));
+  await cleanUpOthers(before, backends, log, signal);
+  const { proxy, haveSynced } = await buildProxy(config, client, clock, log, signal, flags);
+  await runTogether(signal, [
+    (inner) => proxy.run(inner),
+    async (inner) => {
+      await Promise.race([haveSynced, aborted(inner)]);
+      if (!inner.aborted) await cleanUpOthers(after, backends, log, inner);
+      await aborted(inner);
+    },
+  ]);
 }
 
 /** Prepares the kernel and puts a proxy together for the IP families that this node serves. */
-export async function buildProxy(
+async function buildProxy(
   config: ProxyConfig,
   client: Pick<ApiClient, 'list' | 'watch' | 'create'>,
   clock: Clock,
   log: Logger,
   signal: AbortSignal,
   flags: Readonly<Record<string, string>> = {},
-): Promise<Proxy> {
+): Promise<{ proxy: Proxy; haveSynced: Promise<void> }> {
+  const setVerbosity = verbositySetter(log);
   const backend = backends[config.mode];
   if (backend === undefined) throw new Error(`Cannot serve mode "${config.mode}": there is no back end for it`);
   const nodeName = proxyNodeName(config);
@@ -137,22 +152,24 @@ export async function buildProxy(
   );
   await applyConntrackSettings(config.conntrack, cpus().length, settings, log);
   const metrics = new ProxyMetrics(config.mode);
-  const installers = await backend.build({ config, node, settings, metrics, clock, log }, signal).catch((err) => {
+  const built = await backend.build({ config, node, settings, metrics, clock, log }, signal).catch((err) => {
     throw new Error(`Cannot start kube-proxy in mode "${config.mode}"`, { cause: err });
   });
+  const { installers, haveSynced } = noteFirstSyncs(built);
   log.info({ mode: config.mode, node: nodeName, families: [...installers.keys()] }, 'kube-proxy starts');
-  return new Proxy(config, nodeName, {
+  const proxy = new Proxy(config, nodeName, {
     client,
     node,
     installers,
     flows: new Conntrack(),
     metrics,
     flags,
-    setVerbosity: verbositySetter(log),
+    setVerbosity,
     interfaceIps,
     clock,
     log,
   });
+  return { proxy, haveSynced };
 }
 
 async function setOomScoreAdj(score: number, log: Logger): Promise<void> {

@@ -148,15 +148,25 @@ describe.skipIf(missing !== undefined)('the command kube-proxy', () => {
       iptables.output.some((line) => line.includes("content of the proxy server's configuration file was updated")),
     );
 
+    // the old rules serve until the new ones do: there is no moment without an answer
+    const gone = async (rules: () => string[]): Promise<void> => {
+      const seen = new Set<string>();
+      const look = (): boolean => {
+        seen.add(node.refusal('http://10.96.0.10/who'));
+        return rules().length === 0;
+      };
+      await awaitUntil('the old rules to go', look, { timeoutMs: 20_000 });
+      expect(seen).toEqual(new Set(['answered: a']));
+    };
     const nftables = start('nftables');
+    await gone(iptablesRules);
     await answers('nftables');
-    expect(iptablesRules()).toEqual([]);
     expect(nftTables()).toContain('table ip kube-proxy');
     await nftables.stop();
 
     const again = start('iptables');
+    await gone(nftTables);
     await answers('iptables');
-    expect(nftTables()).toEqual([]);
     await again.stop();
     node.run(process.execPath, main, 'kube-proxy', '--cleanup');
     expect([iptablesRules(), nftTables()]).toEqual([[], []]);

@@ -3,7 +3,9 @@ import { access } from 'node:fs/promises';
 import { Iptables } from '../../adapters/iptables/iptables.ts';
 import { describeError } from '../../base/errors.ts';
 import type { Logger } from '../../base/logger.ts';
+import type { Installer } from '../../proxy/install/installer.ts';
 import type { ProxyMode } from '../../proxy/proxy-config.ts';
+import type { IpFamily } from '../../proxy/proxy-model.ts';
 import type { ProxyBackend } from './proxy-backend.ts';
 
 type CleanUp = Pick<ProxyBackend, 'cleanUp'>;
@@ -17,38 +19,63 @@ export interface Leftovers {
   readonly ipvs: boolean;
 }
 
+/** The modes whose rules must go before a mode writes its own, and those that go once it has. */
+export interface CleanUpPlan {
+  readonly before: readonly ProxyMode[];
+  readonly after: readonly ProxyMode[];
+}
+
 /**
- * The modes whose rules must go before `mode` starts. Between nftables and the others nothing is shared, and the
- * clean-up of what is not there does no harm. Modes iptables and ipvs share chains: cleaning up after the other one at
- * every start would cut connections, so it is done only where the other one has left what is its own. Pure.
+ * Between nftables and the others nothing is shared, and the clean-up of what is not there does no harm: old rules serve
+ * until the new ones are in place. Modes iptables and ipvs share chains: cleaning up after the other one at every start
+ * would cut connections, so it is done only where the other one has left what is its own, and first. Pure.
  */
-export function modesToCleanUp(mode: ProxyMode, leftovers: Leftovers): ProxyMode[] {
+export function planCleanUp(mode: ProxyMode, leftovers: Leftovers): CleanUpPlan {
   switch (mode) {
     case 'nftables':
-      return ['iptables', 'ipvs'];
+      return { before: [], after: ['iptables', 'ipvs'] };
     case 'iptables':
-      return leftovers.ipvs ? ['nftables', 'ipvs'] : ['nftables'];
+      return { before: leftovers.ipvs ? ['ipvs'] : [], after: ['nftables'] };
     case 'ipvs':
-      return leftovers.iptables ? ['nftables', 'iptables'] : ['nftables'];
+      return { before: leftovers.iptables ? ['iptables'] : [], after: ['nftables'] };
   }
 }
 
 /** Removes what other modes have left. What cannot be removed is logged, and no reason not to serve. */
 export async function cleanUpOthers(
-  mode: ProxyMode,
+  modes: readonly ProxyMode[],
   backends: Backends,
-  findLeftovers: (mode: ProxyMode, signal: AbortSignal) => Promise<Leftovers>,
   log: Logger,
   signal: AbortSignal,
 ): Promise<void> {
-  for (const other of modesToCleanUp(mode, await findLeftovers(mode, signal))) {
+  for (const mode of modes) {
     try {
-      await backends[other]?.cleanUp(log, signal);
+      await backends[mode]?.cleanUp(log, signal);
     } catch (err) {
       if (signal.aborted) return;
-      log.error({ mode: other, reason: describeError(err) }, 'cannot remove what another mode has left');
+      log.error({ mode, reason: describeError(err) }, 'cannot remove what another mode has left');
     }
   }
+}
+
+/** The same installers, and a promise that they all have synced once. */
+export function noteFirstSyncs(installers: ReadonlyMap<IpFamily, Installer>): {
+  installers: ReadonlyMap<IpFamily, Installer>;
+  haveSynced: Promise<void>;
+} {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const waiting = new Set(installers.keys());
+  const note = (family: IpFamily, installer: Installer): Installer => ({
+    sync: async (request, signal) => {
+      const report = await installer.sync(request, signal);
+      waiting.delete(family);
+      if (waiting.size === 0) resolve();
+      return report;
+    },
+    watch: (onLost, signal) => installer.watch(onLost, signal),
+  });
+  const noted = new Map([...installers].map(([family, installer]) => [family, note(family, installer)]));
+  return { installers: noted, haveSynced: promise };
 }
 
 /** Removes everything that kube-proxy has put into the kernel, in whichever mode. */
