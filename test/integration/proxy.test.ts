@@ -44,6 +44,18 @@ const addSlice = (of: string, addresses: string[], labels: Record<string, string
     ports: [{ name: 'http', port: 8080, protocol: 'TCP' }],
   });
 
+const eventsV1: ResourceType<Event> = {
+  prefix: '/apis/events.k8s.io/v1',
+  plural: 'events',
+  kind: 'Event',
+  namespaced: true,
+};
+
+const eventOf = (reason: string): Promise<Event> =>
+  awaitUntil(`the event ${reason}`, async () =>
+    (await plane.client.list(eventsV1, {}, signal)).items.find((event) => event.reason === reason),
+  );
+
 interface Asked {
   changed: readonly string[] | 'all';
   zone: string | undefined;
@@ -252,15 +264,7 @@ describe('kube-proxy on an API server', () => {
   it('tells its start as an event, and by its health whether the node stays', async () => {
     const { sees, health } = await startProxy();
     await sees('the first sync', () => true);
-    const type: ResourceType<Event> = {
-      prefix: '/apis/events.k8s.io/v1',
-      plural: 'events',
-      kind: 'Event',
-      namespaced: true,
-    };
-    const started = await awaitUntil('the event', async () =>
-      (await plane.client.list(type, {}, signal)).items.find(({ reason }) => reason === 'Starting'),
-    );
+    const started = await eventOf('Starting');
     expect(started).toMatchObject({
       type: 'Normal',
       action: 'StartKubeProxy',
@@ -274,6 +278,49 @@ describe('kube-proxy on an API server', () => {
     expect(JSON.parse((await health('/healthz')).body)).toMatchObject({ nodeEligible: false, healthy: true });
     expect((await health('/livez')).code).toBe(200);
     await merge(nodes, nodeName, { spec: { taints: null } });
+  });
+
+  it('tells of a health check port that is taken, on the Service', async () => {
+    const { spec } = await addService('balanced', { type: 'LoadBalancer', externalTrafficPolicy: 'Local' });
+    const port = spec.healthCheckNodePort ?? 0;
+    const taken = createServer();
+    await new Promise<void>((resolve) => taken.listen(port, '0.0.0.0', resolve));
+    const { sees } = await startProxy();
+    await sees('the Service', ({ services: all }) => all['shop/balanced'] !== undefined);
+    expect(await eventOf('FailedToStartServiceHealthcheck')).toMatchObject({
+      metadata: { namespace: 'shop' },
+      type: 'Warning',
+      action: 'Listen',
+      regarding: { kind: 'Service', namespace: 'shop', name: 'balanced' },
+      note: expect.stringMatching(
+        `^node ${nodeName} failed to start healthcheck "shop/balanced" on port ${port}: .*EADDRINUSE`,
+      ),
+    });
+    await new Promise((resolve) => taken.close(resolve));
+    await plane.client.delete(services, { namespace: 'shop', name: 'balanced' }, {}, signal);
+  });
+
+  it.each([
+    { field: 'metricsBindAddress', reason: 'FailedToStartMetricServer', note: 'starting metrics server failed: ' },
+    {
+      field: 'healthzBindAddress',
+      reason: 'FailedToStartProxierHealthcheck',
+      note: 'failed to start proxier healthz on 127.0.0.1:',
+    },
+  ])('ends, where it must, when $field is taken, and tells of it', async ({ field, reason, note }) => {
+    const taken = createServer();
+    await new Promise<void>((resolve) => taken.listen(0, '127.0.0.1', resolve));
+    const address = taken.address();
+    const port = typeof address === 'object' && address !== null ? address.port : 0;
+    const { done } = await startProxy({ [field]: `127.0.0.1:${port}`, bindAddressHardFail: true });
+    await expect(done).rejects.toThrow(`on "127.0.0.1:${port}"`);
+    expect(await eventOf(reason)).toMatchObject({
+      type: 'Warning',
+      action: 'StartKubeProxy',
+      regarding: { kind: 'Node', name: nodeName },
+      note: expect.stringContaining(note),
+    });
+    await new Promise((resolve) => taken.close(resolve));
   });
 
   it('with NodeCIDR waits for the ranges, and ends when they change', async () => {
