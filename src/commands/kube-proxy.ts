@@ -9,6 +9,7 @@ import { describeError } from '../base/errors.ts';
 import { type Logger, createLogger, verbositySetter } from '../base/logger.ts';
 import { aborted, runTogether } from '../base/run-together.ts';
 import { stopSignal } from '../base/stop-signal.ts';
+import { gantryVersion } from '../base/version.ts';
 import type { ApiClient } from '../client/api-client.ts';
 import { HttpApiClient } from '../client/http-api-client.ts';
 import { inClusterAccess } from '../client/in-cluster.ts';
@@ -37,6 +38,10 @@ const fileUpdated = "content of the proxy server's configuration file was update
 export async function run(args: readonly string[]): Promise<void> {
   const flags = readProxyFlags(args);
   const { configPath, writeConfigTo, isCleanup, isInitOnly, master, overrides } = flags;
+  if (flags.isVersion) {
+    process.stdout.write(`Kubernetes ${gantryVersion}\n`);
+    return;
+  }
   const signal = stopSignal();
   const config = configPath === undefined ? configOfFlags(flags) : await loadProxyConfig(configPath, overrides);
   const log = createLogger({ name: 'kube-proxy', verbosity: config.verbosity });

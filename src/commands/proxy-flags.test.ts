@@ -54,6 +54,15 @@ describe('readProxyFlags', () => {
     expect(() => config(...args)).toThrow(want);
   });
 
+  it.each([
+    { args: [], want: false },
+    { args: ['--version'], want: true },
+    { args: ['--version=raw'], want: true },
+    { args: ['--version=false'], want: false },
+  ])('asks for the version with $args: $want', ({ args, want }) => {
+    expect(readProxyFlags(args).isVersion).toBe(want);
+  });
+
   it('lets the node name and the verbosity win over a file', () => {
     const flags = readProxyFlags(['--config=/f', '--hostname-override=n', '--v=3', '--proxy-mode=ipvs', '--init-only']);
     expect(flags).toMatchObject({
@@ -61,6 +70,7 @@ describe('readProxyFlags', () => {
       overrides: { hostnameOverride: 'n', verbosity: 3 },
       isInitOnly: true,
       isCleanup: false,
+      isVersion: false,
       all: {
         config: '/f',
         'hostname-override': 'n',

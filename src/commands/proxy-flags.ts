@@ -30,6 +30,7 @@ const flags: readonly Flag[] = [
     'text',
     'KubeProxyConfiguration; of the other flags only those of logging and the node name count then',
   ),
+  own('version', 'boolean', 'print the version and exit'),
   own('write-config-to', 'text', 'write the configuration with all defaults to this file, and exit'),
   own('cleanup', 'boolean', 'remove all rules of kube-proxy, of every mode, and exit'),
   own('init-only', 'boolean', 'do what needs privileges, and exit'),
@@ -91,6 +92,7 @@ const flags: readonly Flag[] = [
 export interface ProxyFlags {
   configPath: string | undefined;
   writeConfigTo: string | undefined;
+  isVersion: boolean;
   isCleanup: boolean;
   isInitOnly: boolean;
   master: string;
@@ -127,6 +129,7 @@ export function readProxyFlags(args: readonly string[]): ProxyFlags {
   return {
     configPath: given['config'],
     writeConfigTo: given['write-config-to'],
+    isVersion: (given['version'] ?? 'false') !== 'false',
     isCleanup: given['cleanup'] === 'true',
     isInitOnly: given['init-only'] === 'true',
     master: given['master'] ?? '',
