@@ -2,7 +2,7 @@
  * What `enableProfiling` opens under `/debug`. Upstream's profiles are of Go's runtime; ours are of V8, in the formats
  * that the tools of Chrome and Node.js read. A profile that V8 has no like of is refused in plain words.
  */
-import { Session } from 'node:inspector/promises';
+import type { Session } from 'node:inspector/promises';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Clock } from '../../base/clock.ts';
 import { describeError } from '../../base/errors.ts';
@@ -94,8 +94,10 @@ async function answerProfile(
     return;
   }
   isProfiling = true;
-  const session = new Session();
+  let session: Session | undefined;
   try {
+    const inspector = await import('node:inspector/promises'); // not before somebody asks: it costs 2 MB
+    session = new inspector.Session();
     session.connect();
     const profile = await (kind === 'cpu' ? cpuProfile : heapProfile)(session, () =>
       clock.sleep(1000 * seconds, signal),
@@ -106,7 +108,7 @@ async function answerProfile(
   } catch (err) {
     response.writeHead(500, plain).end(`cannot take a profile: ${describeError(err)}\n`);
   } finally {
-    session.disconnect();
+    session?.disconnect();
     isProfiling = false;
   }
 }
