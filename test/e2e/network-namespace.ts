@@ -113,7 +113,12 @@ export class TestNode {
   }
 
   /** Starts a process that ends with the node. Returns its input, its lines of output, and its stop. */
-  start(command: readonly string[]): { write: (line: string) => void; output: string[]; stop: () => Promise<void> } {
+  start(command: readonly string[]): {
+    write: (line: string) => void;
+    output: string[];
+    stop: () => Promise<void>;
+    ended: Promise<void>;
+  } {
     const [file = '', ...args] = command;
     const child = spawn(file, args, { stdio: 'pipe' });
     const ended = new Promise<void>((resolve) => child.on('close', () => resolve()));
@@ -128,6 +133,7 @@ export class TestNode {
     return {
       write: (line) => child.stdin.write(`${line}\n`),
       output,
+      ended,
       stop: async () => {
         child.kill('SIGTERM');
         await ended;

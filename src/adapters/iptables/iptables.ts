@@ -63,14 +63,17 @@ export class Iptables {
     return text;
   }
 
-  /** Whether the kernel and the tools serve this family's `nat` table. */
+  /**
+   * Whether the kernel and the tools serve this family's `nat` table.
+   * @throws {CommandError} when that cannot be told: the lock is held for too long
+   */
   async isUsable(signal: AbortSignal): Promise<boolean> {
     try {
       await this.version(signal);
       await this.#run(this.#tool, ['-w', '5', '-S', 'POSTROUTING', '-t', 'nat'], signal);
       return true;
     } catch (err) {
-      if (signal.aborted) throw err;
+      if (signal.aborted || (err instanceof CommandError && err.exitCode === resourceProblem)) throw err;
       return false; // what is wrong with it shows when somebody insists on this family
     }
   }

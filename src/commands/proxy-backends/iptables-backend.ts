@@ -64,8 +64,8 @@ async function cleanUp(log: Logger, signal: AbortSignal): Promise<void> {
   const failures: string[] = [];
   for (const family of ['IPv4', 'IPv6'] as const) {
     const iptables = new Iptables({ family });
-    if (!(await iptables.isUsable(signal))) continue;
     try {
+      if (!(await iptables.isUsable(signal))) continue;
       const removed = await cleanUpIptables(iptables, signal);
       log.info({ family, ...removed }, 'kube-proxy rules removed');
     } catch (err) {
