@@ -7,7 +7,7 @@ import { HttpApiClient } from '../client/http-api-client.ts';
 import { loadKubeconfig } from '../client/kubeconfig.ts';
 import { loadKubeletConfig, parseKubeletFlags } from '../kubelet/config.ts';
 import { runKubelet } from '../kubelet/kubelet.ts';
-import { configFiles, openApi, withoutLimit } from './kubelet.ts';
+import { configFiles, openApi, runNodeFirewall, withoutLimit } from './kubelet.ts';
 import { loadProxyConfig, runProxy } from './kube-proxy.ts';
 import { readProxyFlags } from './proxy-flags.ts';
 import { staySmall } from './stay-small.ts';
@@ -60,6 +60,7 @@ export async function run(args: readonly string[]): Promise<void> {
         s,
         readProxyFlags([`--config=${proxyConfigPath}`]).all,
       ),
+    (s) => runNodeFirewall(config, log, s),
     (s) => staySmall({ clock: systemClock, log }, s),
   ]);
 }

@@ -169,7 +169,7 @@ export const kubeletFields = {
   mergeDefaultEvictionSettings: field('bool', false, 'honoured'),
   enableControllerAttachDetach: field('bool', true, 'honoured', { flag: 'enable-controller-attach-detach' }),
   protectKernelDefaults: field('bool', false, leaveOut, { flag: 'protect-kernel-defaults' }),
-  makeIPTablesUtilChains: field('bool', true, 'inert', { flag: 'make-iptables-util-chains' }),
+  makeIPTablesUtilChains: field('bool', true, 'honoured', { flag: 'make-iptables-util-chains' }),
   iptablesMasqueradeBit: field('int', 14, 'inert', { flag: 'iptables-masquerade-bit' }),
   iptablesDropBit: field('int', 15, 'inert', { flag: 'iptables-drop-bit' }),
   featureGates: field('boolMap', {}, 'honoured', { flag: 'feature-gates' }),

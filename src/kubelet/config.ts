@@ -128,6 +128,8 @@ export interface KubeletConfig {
   cgroupDriver: DriverName;
   failCgroupV1: boolean;
   failSwapOn: boolean;
+  /** Whether the kubelet keeps chains of its own in iptables. */
+  makeIptablesUtilChains: boolean;
   swapBehavior: '' | 'NoSwap' | 'LimitedSwap';
   /** Undefined: true on cgroup v1, false on v2. */
   singleProcessOomKill: boolean | undefined;
@@ -363,6 +365,7 @@ function toKubeletConfig(
     cgroupDriver: v.cgroupDriver === 'systemd' ? 'systemd' : 'cgroupfs', // any other has been refused
     failCgroupV1: v.failCgroupV1,
     failSwapOn: v.failSwapOn,
+    makeIptablesUtilChains: v.makeIPTablesUtilChains,
     swapBehavior: v['memorySwap.swapBehavior'] as KubeletConfig['swapBehavior'], // checked to be one of them
     singleProcessOomKill: v.singleProcessOOMKill,
     cpuCfsQuota: v.cpuCFSQuota,

@@ -53,14 +53,7 @@ export class Iptables {
    */
   async version(signal: AbortSignal): Promise<string> {
     const { stdout } = await this.#run(this.#tool, ['--version'], signal);
-    const text = /v\d.*/.exec(stdout)?.[0].trim() ?? '';
-    const numbers = (/v(\d+(?:\.\d+)+)/.exec(text)?.[1] ?? '').split('.').map(Number);
-    if (isOlder(numbers, versionMin)) {
-      throw new Error(
-        `Cannot use "${this.#tool}": it is version "${text}", expected ${versionMin.join('.')} or newer; upgrade the package iptables`,
-      );
-    }
-    return text;
+    return supportedVersion(this.#tool, stdout);
   }
 
   /**
@@ -90,6 +83,32 @@ export class Iptables {
     } catch (err) {
       if (err instanceof ToolError && err.exitCode === 1) return undefined;
       throw err;
+    }
+  }
+
+  /** Makes a chain; one that is there stays as it is. */
+  async ensureChain(table: IpTable, chain: string, signal: AbortSignal): Promise<void> {
+    try {
+      await this.#run(this.#tool, ['-w', '5', '-N', chain, '-t', table], signal);
+    } catch (err) {
+      if (!(err instanceof CommandError) || err.exitCode !== 1) throw err; // 1: it is there
+    }
+  }
+
+  /** Adds a rule to a chain that does not have it. */
+  async ensureRule(
+    place: 'first' | 'last',
+    table: IpTable,
+    chain: string,
+    rule: readonly string[],
+    signal: AbortSignal,
+  ): Promise<void> {
+    const command = (operation: string): string[] => ['-w', '5', operation, chain, '-t', table, ...rule];
+    try {
+      await this.#run(this.#tool, command('-C'), signal);
+    } catch (err) {
+      if (!(err instanceof CommandError) || err.exitCode !== 1) throw err;
+      await this.#run(this.#tool, command(place === 'first' ? '-I' : '-A'), signal);
     }
   }
 
@@ -181,6 +200,16 @@ export class Iptables {
 
 function isMissing(err: CommandError): boolean {
   return err.cause instanceof Error && 'code' in err.cause && err.cause.code === 'ENOENT';
+}
+
+/** The version in what a tool prints of itself. @throws {Error} when it is too old */
+export function supportedVersion(tool: string, printed: string): string {
+  const text = /v\d.*/.exec(printed)?.[0].trim() ?? '';
+  const numbers = (/v(\d+(?:\.\d+)+)/.exec(text)?.[1] ?? '').split('.').map(Number);
+  if (!isOlder(numbers, versionMin)) return text;
+  throw new Error(
+    `Cannot use "${tool}": it is version "${text}", expected ${versionMin.join('.')} or newer; upgrade the package iptables`,
+  );
 }
 
 function isOlder(version: readonly number[], than: readonly number[]): boolean {

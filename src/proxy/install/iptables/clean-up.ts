@@ -26,8 +26,14 @@ export async function cleanUpIptables(
   const removed = { jumps: 0, chains: 0 };
   for (const table of ['nat', 'filter', 'mangle'] as const) {
     const existing = new ExistingRules(table);
-    await iptables.save(table, (line) => existing.read(line), signal);
-    const keepsGuard = existing.chains.has(kubeletCanary);
+    let hasGuardRules = false;
+    const read = (line: string): void => {
+      existing.read(line);
+      hasGuardRules ||= line.startsWith(`-A ${guardChain} `);
+    };
+    await iptables.save(table, read, signal);
+    // the kubelet has no guard in IPv6, where the chain is empty
+    const keepsGuard = hasGuardRules && existing.chains.has(kubeletCanary);
     for (const jump of jumps) {
       if (!existing.jumps.has(jump) || (jump.to === guardChain && keepsGuard)) continue;
       await iptables.deleteRule(table, jump.from, jumpArguments(jump), signal);
