@@ -359,6 +359,36 @@ describe('cluster-dns', () => {
     }
   });
 
+  it('goes on with what it knows while the API server is away', async () => {
+    let isAway = false;
+    const { client } = plane;
+    const away = new AbortController();
+    const failing = await startDns(
+      {},
+      {
+        list: (type, options, signal) => {
+          if (isAway) throw new Error('away');
+          return client.list(type, options, signal);
+        },
+        watch: (type, options, signal) => {
+          if (isAway) throw new Error('away');
+          return client.watch(type, options, AbortSignal.any([signal, away.signal]));
+        },
+      },
+    );
+    const ask = async (): Promise<string> =>
+      told(await overUdp(failing.ports.udp, question('kubernetes.default.svc.cluster.local')));
+    const ready = async (): Promise<number> => (await fetch(`http://127.0.0.1:${failing.ports.ready}/ready`)).status;
+    try {
+      await awaitUntil('ready', async () => (await ready()) === 200);
+      isAway = true;
+      away.abort();
+      expect([await ask(), await ready()]).toEqual(['10.96.0.1', 200]);
+    } finally {
+      await failing.stop();
+    }
+  });
+
   it('is not ready, and denies nothing, before everything was listed', async () => {
     const waiting = await startDns(
       {},

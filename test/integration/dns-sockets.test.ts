@@ -198,6 +198,15 @@ describe('Upstream', () => {
     expect(readAddresses(answer, 0).answers.map(({ data }) => data)).toEqual(['192.0.2.1']);
   });
 
+  it('asks a server that does not know EDNS once more, without', async () => {
+    const old = await new FakeNameServer((query) =>
+      (query.additionals ?? []).length > 0 ? { flags: 0x181 } : anAddress(query, 'udp'),
+    ).start();
+    ends.push(() => old.stop());
+    expect((await upstreamOf(old.port).ask(asked, never)).kind).toBe('success');
+    expect(old.asked).toHaveLength(2);
+  });
+
   it('answers thousands of questions over sockets that change, and leaves none open', async () => {
     const server = await new FakeNameServer(anAddress).start();
     ends.push(() => server.stop());

@@ -9,6 +9,7 @@ import { connect } from 'node:net';
 import type { Clock } from '../../base/clock.ts';
 import { closedByDeadline } from '../../base/deadline.ts';
 import { UnavailableError } from '../../base/errors.ts';
+import { rcodes } from '../dns-model.ts';
 import { type Asked, type ForeignAnswer, encodeQuestion, readForeignAnswer } from '../wire/pass-on.ts';
 import { FrameReader, frame } from '../wire/frames.ts';
 
@@ -53,7 +54,11 @@ export class Upstream {
 
   /** @throws {UnavailableError} when it does not answer, or not with what was asked */
   async ask(asked: Asked, signal: AbortSignal): Promise<ForeignAnswer> {
-    const overUdp = await this.#askUdp(asked, signal);
+    let overUdp = await this.#askUdp(asked, true, signal);
+    // as servers answer that have never heard of EDNS (RFC 6891, 6.2.2)
+    if (overUdp.rcode === rcodes.FORMERR || overUdp.rcode === rcodes.NOTIMP) {
+      overUdp = await this.#askUdp(asked, false, signal);
+    }
     return overUdp.isTruncated ? this.#askTcp(asked, signal) : overUdp;
   }
 
@@ -63,7 +68,7 @@ export class Upstream {
       this.#drop(channel, new UnavailableError(`${this.name} is not used any more`));
   }
 
-  #askUdp(asked: Asked, signal: AbortSignal): Promise<ForeignAnswer> {
+  #askUdp(asked: Asked, hasEdns: boolean, signal: AbortSignal): Promise<ForeignAnswer> {
     return this.#within('udp', signal, (resolve, reject) => {
       const channel = this.#channel();
       const id = freeId(channel.waiting);
@@ -75,7 +80,7 @@ export class Upstream {
           // not what was asked: somebody guesses, or the server is broken; the right one may still come
         }
       });
-      const packet = encodeQuestion(asked, id);
+      const packet = encodeQuestion(asked, id, hasEdns);
       if (channel.unsent === undefined) channel.socket.send(packet);
       else channel.unsent.push(packet);
       return () => {

@@ -64,13 +64,15 @@ export function askedKey({ name, type, isDnssecOk, isCheckingDisabled }: Asked):
   return `${type} ${isDnssecOk ? 'd' : ''}${isCheckingDisabled ? 'c' : ''} ${name}`;
 }
 
-export function encodeQuestion({ bytes, isDnssecOk, isCheckingDisabled }: Asked, id: number): Buffer {
-  const packet = Buffer.alloc(headerBytes + bytes.length + optBytes);
+/** @param hasEdns false for servers that do not understand it */
+export function encodeQuestion({ bytes, isDnssecOk, isCheckingDisabled }: Asked, id: number, hasEdns = true): Buffer {
+  const packet = Buffer.alloc(headerBytes + bytes.length + (hasEdns ? optBytes : 0));
   packet.writeUInt16BE(id, 0);
   packet.writeUInt16BE(flagBits.recursionDesired | (isCheckingDisabled ? flagBits.checkingDisabled : 0), 2);
   packet.writeUInt16BE(1, 4);
-  packet.writeUInt16BE(1, 10);
   bytes.copy(packet, headerBytes);
+  if (!hasEdns) return packet;
+  packet.writeUInt16BE(1, 10);
   writeOpt(packet, headerBytes + bytes.length, isDnssecOk);
   return packet;
 }
