@@ -13,6 +13,8 @@ export const packages = [
     isThere: () => existsSync('/usr/lib/cni/bridge') || existsSync('/opt/cni/bin/bridge'),
   },
   { name: 'etcd-server', isThere: () => hasCommand('etcd') },
+  // compiles a program against musl, whose resolver differs from glibc's; musl-tools does not bring it along
+  { name: 'gcc', isThere: () => hasCommand('gcc') },
   { name: 'iproute2', isThere: () => hasCommand('ip') },
   { name: 'ipset', isThere: () => hasCommand('ipset') },
   { name: 'iptables', isThere: () => hasCommand('iptables-restore') },

@@ -10,6 +10,8 @@ export interface ClusterDnsOptions {
   dnsIp: string;
   domain: string;
   replicas: number;
+  /** The only ones that have the image; undefined: any. */
+  nodeNames?: readonly string[];
 }
 
 const namespace = 'kube-system';
@@ -80,7 +82,7 @@ function serviceObject({ dnsIp }: ClusterDnsOptions): PlainObject {
   };
 }
 
-function deploymentObject({ domain, replicas }: ClusterDnsOptions): PlainObject {
+function deploymentObject({ domain, replicas, nodeNames }: ClusterDnsOptions): PlainObject {
   return {
     apiVersion: 'apps/v1',
     kind: 'Deployment',
@@ -101,6 +103,7 @@ function deploymentObject({ domain, replicas }: ClusterDnsOptions): PlainObject 
           ],
           nodeSelector: { 'kubernetes.io/os': 'linux' },
           affinity: {
+            ...(nodeNames === undefined ? {} : { nodeAffinity: onlyOn(nodeNames) }),
             podAntiAffinity: {
               preferredDuringSchedulingIgnoredDuringExecution: [
                 {
@@ -118,6 +121,11 @@ function deploymentObject({ domain, replicas }: ClusterDnsOptions): PlainObject 
       },
     },
   };
+}
+
+function onlyOn(nodeNames: readonly string[]): Record<string, unknown> {
+  const matchExpressions = [{ key: 'kubernetes.io/hostname', operator: 'In', values: nodeNames }];
+  return { requiredDuringSchedulingIgnoredDuringExecution: { nodeSelectorTerms: [{ matchExpressions }] } };
 }
 
 function container(domain: string): Record<string, unknown> {

@@ -11,7 +11,7 @@ import { clusterDomain } from '../node-files.ts';
 import { onEveryNode } from './create-context.ts';
 import type { Action } from './create-context.ts';
 
-/** Two, where they can stand on different nodes. */
+/** Two, where they can stand on different nodes; no others get the image. */
 const replicasMax = 2;
 
 /**
@@ -37,11 +37,12 @@ export const deployClusterDns: Action = {
         { cacheDir, architecture: machine.architecture, program, listLibraries },
         signal,
       );
-      await onEveryNode(context, (node) => importArchive(node, paths, archive, signal));
-      const replicas = Math.min(plan.nodes.length, replicasMax);
-      for (const object of clusterDnsObjects({ dnsIp: plan.dnsIp, domain: clusterDomain, replicas })) {
-        await createObject(client, object, signal);
-      }
+      const nodeNames = plan.nodes.slice(0, replicasMax).map(({ name }) => name);
+      await onEveryNode(context, async (node) => {
+        if (nodeNames.includes(node.name)) await importArchive(node, paths, archive, signal);
+      });
+      const options = { dnsIp: plan.dnsIp, domain: clusterDomain, replicas: nodeNames.length, nodeNames };
+      for (const object of clusterDnsObjects(options)) await createObject(client, object, signal);
     } finally {
       client.close();
     }
