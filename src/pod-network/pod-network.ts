@@ -182,7 +182,7 @@ export class PodNetwork {
 
   async #keepMasquerade(own: NodeFacts, others: readonly NodeFacts[], signal: AbortSignal): Promise<Kept> {
     const { masquerade, nonMasqueradeCidrs } = this.#options;
-    if (!masquerade) return { written: 0, problems: [] };
+    if (!masquerade) return { written: (await this.#masquerade.drop(signal)) ? 1 : 0, problems: [] };
     const keepCidrs = [...others.flatMap(({ podCidrs }) => podCidrs), ...nonMasqueradeCidrs];
     const isWritten = await this.#masquerade.keep(masqueradeTable({ podCidrs: own.podCidrs, keepCidrs }), signal);
     return { written: isWritten ? 1 : 0, problems: [] };

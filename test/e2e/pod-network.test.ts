@@ -8,6 +8,7 @@ import type { Event, Node, Pod, Service } from '../../src/objects/generated/core
 import type { ClusterPlan } from '../../src/lab/plan-cluster.ts';
 import { runInside } from '../../src/adapters/namespaces/namespaces.ts';
 import { clusterPaths, readProcesses } from '../../src/lab/cluster-state.ts';
+import { inNode } from '../../src/lab/node-files.ts';
 import { describeAsRoot } from './support/as-root.ts';
 import { hostRules } from './support/leftovers.ts';
 import { eventually, mainFile, useLab } from './support/lab.ts';
@@ -257,8 +258,20 @@ describeAsRoot('the pod network of a lab of two families', () => {
     }
   });
 
+  it("new pods' packets are as long as those between nodes may be", async () => {
+    expect(await sh(1, `cat ${conflist}`)).toContain('"mtu": 1500');
+    await sh(1, 'ip link set eth0 mtu 1400');
+    await until('it is written', async () => (await sh(1, `cat ${conflist}`)).includes('"mtu": 1400'));
+  });
+
   it('--cleanup takes all of it away, and nothing else', async () => {
     await lab.stop(2, agent);
+    const flags = `--kubeconfig=${inNode.networkAgentKubeconfig} --hostname-override=${lab.nodeName(2)} --masquerade=false`;
+    const other = `setsid ${process.execPath} ${mainFile} ${agent} ${flags}`;
+    const pid = await sh(2, `${other} >/dev/null 2>&1 </dev/null & echo $!`);
+    await until('nothing is masqueraded any more', async () => !(await sh(2, 'nft list tables')).includes('gantry'));
+    expect(await routes(2)).not.toBe('');
+    await sh(2, `kill ${pid}`);
     const others = await sh(2, 'ip route show | grep -v 107; iptables-save | grep -c KUBE');
     await lab.onNode(2, process.execPath, mainFile, agent, '--cleanup');
     expect(await routes(2)).toBe('');

@@ -19,7 +19,8 @@ export async function readTable(
   try {
     return (await runCommand(file, args, { timeoutMs, signal })).stdout;
   } catch (err) {
-    if (err instanceof CommandError && err.stderr.includes('No such file or directory')) return undefined;
+    const isNone = err instanceof CommandError && (err.isMissing || err.stderr.includes('No such file or directory'));
+    if (isNone) return undefined; // without the tool nobody has made one, either
     throw err;
   }
 }

@@ -11,6 +11,7 @@ export class MasqueradeKeeper {
   /** What was written last, and how nft prints that. */
   #written: { text: string; printed: string | undefined } | undefined;
   #lookedMs = -Infinity;
+  #isDropped = false;
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -19,6 +20,14 @@ export class MasqueradeKeeper {
   /** Who has taken one thing away may have taken all: the next call looks, however long ago the last look was. */
   lookSoon(): void {
     this.#lookedMs = -Infinity;
+  }
+
+  /** Where nothing is to be masqueraded: what an agent of other flags has left goes, once. @returns whether there was some */
+  async drop(signal: AbortSignal): Promise<boolean> {
+    if (this.#isDropped) return false;
+    const wasThere = await removeMasquerade(signal);
+    this.#isDropped = true;
+    return wasThere;
   }
 
   /** @returns whether it had to be written */
