@@ -27,6 +27,7 @@ import type {
 } from '../objects/generated/core-v1.ts';
 import type { EndpointSlice } from '../objects/generated/discovery-v1.ts';
 import type { RuntimeClass } from '../objects/generated/node-v1.ts';
+import type { NetworkPolicy } from '../objects/generated/networking-v1.ts';
 import type { PriorityClass } from '../objects/generated/scheduling-v1.ts';
 import type {
   CSIDriver,
@@ -80,6 +81,12 @@ export const endpointSlices = resource<EndpointSlice>(
   '/apis/discovery.k8s.io/v1',
   'endpointslices',
   'EndpointSlice',
+  true,
+);
+export const networkPolicies = resource<NetworkPolicy>(
+  '/apis/networking.k8s.io/v1',
+  'networkpolicies',
+  'NetworkPolicy',
   true,
 );
 export const runtimeClasses = resource<RuntimeClass>('/apis/node.k8s.io/v1', 'runtimeclasses', 'RuntimeClass', false);

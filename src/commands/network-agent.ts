@@ -13,6 +13,9 @@ import { stopSignal } from '../base/stop-signal.ts';
 import { EventRecorder } from '../client/event-recorder.ts';
 import { HttpApiClient } from '../client/http-api-client.ts';
 import { loadKubeconfig } from '../client/kubeconfig.ts';
+import { watchAttachments } from '../adapters/cni/attachments.ts';
+import { removePolicyTable } from '../network-policy/install/policy-table.ts';
+import { NetworkPolicies } from '../network-policy/network-policy.ts';
 import { cleanUpPodNetwork } from '../pod-network/clean-up.ts';
 import { usualCidr } from '../pod-network/compute/networks.ts';
 import { PodNetwork } from '../pod-network/pod-network.ts';
@@ -21,11 +24,14 @@ import { type Served, serveNetworkAgent } from './network-agent-server.ts';
 import { staySmall } from './stay-small.ts';
 
 const component = 'network-agent';
+const countersTimeoutMs = 5000;
 
 interface Flags {
   kubeconfig?: string;
   hostnameOverride?: string;
   cniConfDir: string;
+  cniCacheDir: string;
+  networkPolicy: boolean;
   podNetwork: boolean;
   masquerade: boolean;
   nonMasqueradeCidrs: string;
@@ -53,7 +59,7 @@ export async function run(args: readonly string[]): Promise<void> {
   const events = new EventRecorder({ client, component, host: nodeName, clock, log });
   const parts: Part[] = [];
   if (flags.podNetwork) parts.push(podNetworkPart(flags, nodeName, { client, events, log }));
-  // The network policies' part goes here, behind a flag of its own.
+  if (flags.networkPolicy) parts.push(networkPolicyPart(flags, nodeName, { client, events, log }));
   if (parts.length === 0) throw new ConfigError('Cannot use the flags', ['everything is switched off']);
   log.info({ node: nodeName, parts: parts.map(({ name }) => name) }, 'network agent starts');
   try {
@@ -85,20 +91,48 @@ function podNetworkPart(
   };
 }
 
+function networkPolicyPart(
+  { cniCacheDir }: Flags,
+  nodeName: string,
+  { client, events, log }: { client: HttpApiClient; events: EventRecorder; log: Logger },
+): Part {
+  const policies = new NetworkPolicies(
+    { nodeName },
+    {
+      client,
+      events,
+      watchAttachments: (onChange, signal) => watchAttachments(cniCacheDir, onChange, signal),
+      clock: systemClock,
+      log: log.child({ room: 'network-policy' }),
+    },
+  );
+  return {
+    name: 'network-policy',
+    run: (signal) => policies.run(signal),
+    problems: () => policies.problems,
+    metrics: () => policies.metrics(AbortSignal.timeout(countersTimeoutMs)),
+  };
+}
+
 /** Of all that the agent can do, whatever was switched on. */
 async function cleanUp({ cniConfDir }: Flags, log: Logger, signal: AbortSignal): Promise<void> {
+  log.info({ removed: await removePolicyTable(signal) }, 'network policies removed');
   log.info(await cleanUpPodNetwork(cniConfDir, signal), 'pod network removed');
 }
 
 function readFlags(args: readonly string[]): Flags {
   const program = new Command(component)
-    .description('Gives pods their network on nodes that share one, by routes from node to node.')
+    .description(
+      'Gives pods their network on nodes that share one, by routes from node to node, and enforces NetworkPolicies.',
+    )
     .option('--kubeconfig <file>', 'credentials for the API server')
     .option('--hostname-override <name>', "the node's name, where it is not the machine's")
     .addOption(booleanFlag('--pod-network', 'CNI configuration, routes and masquerading for this node', true))
     .option('--cni-conf-dir <directory>', 'where the container runtime looks for CNI configurations', '/etc/cni/net.d')
     .addOption(booleanFlag('--masquerade', "what leaves the cluster from a pod gets the node's address", true))
     .option('--non-masquerade-cidrs <list>', "where pods keep their addresses, beside the cluster's pods", '')
+    .addOption(booleanFlag('--network-policy', 'NetworkPolicies for the pods of this node', true))
+    .option('--cni-cache-dir <directory>', 'where the container runtime keeps what CNI remembers', '/var/lib/cni')
     .option('--healthz-bind-address <ip:port>', 'health and metrics; empty: none', '127.0.0.1:10262')
     .option('--cleanup', 'remove all that the agent has put on this node and exit')
     .option('-v, --v <level>', 'log verbosity', wholeNumber, 0)

@@ -84,6 +84,11 @@ const rules: readonly Rule[] = [
     verbs: read,
     resources: ['services', 'endpoints', 'nodes', 'endpointslices.discovery.k8s.io', 'servicecidrs.networking.k8s.io'],
   },
+  {
+    who: ['gantry:network-agent'],
+    verbs: read,
+    resources: ['nodes', 'pods', 'namespaces', 'networkpolicies.networking.k8s.io'],
+  },
   { who: ['system:kube-proxy', 'gantry:network-agent'], verbs: write, resources: ['events', 'events.events.k8s.io'] },
   {
     who: ['@system:authenticated'],
