@@ -1,5 +1,4 @@
 /** Kinds that need little more than the generic path: a default here, a rule there. One entry each. */
-import type { NetworkPolicy } from '../../objects/generated/networking-v1.ts';
 import type { ClusterRoleBinding } from '../../objects/generated/rbac-v1.ts';
 import { type ApiObject, isSameMeaning, listAt, textAt } from './api-object.ts';
 import { type FieldError, forbiddenField, immutable, invalidValue } from './field-errors.ts';
@@ -9,6 +8,7 @@ import {
   priorityClassColumns,
   runtimeClassColumns,
 } from './print-others.ts';
+import { networkPolicyStrategy } from './networkpolicies.ts';
 import { defaultColumns, nameAndAge } from './print-table.ts';
 import { type Strategy, typed } from './resource.ts';
 
@@ -102,19 +102,7 @@ export const otherStrategies: Readonly<Record<string, Strategy>> = {
   },
   'ingressclasses.networking.k8s.io': { ...plain, columns: ingressClassColumns, generationPart },
   'ingresses.networking.k8s.io': { ...plain, generationPart },
-  'networkpolicies.networking.k8s.io': {
-    ...plain,
-    generationPart,
-    applyDefaults(object) {
-      const { spec } = typed<NetworkPolicy>(object);
-      if (spec === undefined) return;
-      for (const rule of [...(spec.ingress ?? []), ...(spec.egress ?? [])]) {
-        for (const port of rule.ports ?? []) port.protocol ||= 'TCP';
-      }
-      if ((spec.policyTypes ?? []).length > 0) return;
-      spec.policyTypes = (spec.egress ?? []).length > 0 ? ['Ingress', 'Egress'] : ['Ingress'];
-    },
-  },
+  'networkpolicies.networking.k8s.io': networkPolicyStrategy,
   'ipaddresses.networking.k8s.io': { ...plain, nameRule: 'segment', validateUpdate: kept('spec') },
   'roles.rbac.authorization.k8s.io': role,
   'clusterroles.rbac.authorization.k8s.io': role,

@@ -14,6 +14,7 @@ import type {
 } from '../../objects/generated/core-v1.ts';
 import type { EndpointSlice } from '../../objects/generated/discovery-v1.ts';
 import type { LabelSelector } from '../../objects/generated/meta-v1.ts';
+import type { NetworkPolicy } from '../../objects/generated/networking-v1.ts';
 import { findCondition, isConditionTrue } from '../../objects/conditions.ts';
 import { formatLabelSelector } from '../../objects/label-selector.ts';
 import { listAt, textAt, valueAt } from './api-object.ts';
@@ -225,6 +226,14 @@ export const endpointSliceColumns: TableColumns = {
       addresses.length === 0 ? '<unset>' : firstOf(addresses),
       age(metadata.creationTimestamp, nowMs),
     ];
+  },
+};
+
+export const networkPolicyColumns: TableColumns = {
+  columns: columns('Name', 'Pod-Selector', 'Age'),
+  cells(object, nowMs) {
+    const { metadata, spec } = typed<NetworkPolicy>(object);
+    return [metadata.name, selectorText(spec?.podSelector ?? {}), age(metadata.creationTimestamp, nowMs)];
   },
 };
 
