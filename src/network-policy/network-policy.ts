@@ -209,6 +209,7 @@ export class NetworkPolicies {
         log.debug({ written, ms: Math.round(ms) }, 'network policies written');
       }
       if (this.#failure !== undefined) log.info('network policies are in force again');
+      else if (!this.#hasWritten) log.info({ written }, 'network policies are in force');
       this.#failure = undefined;
       this.#hasWritten = true;
       this.#tellProblems();

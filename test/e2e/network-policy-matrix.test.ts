@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -47,14 +48,17 @@ describe.skipIf(missing !== undefined)('network policies on a node of network na
   let agent: ReturnType<PolicyNode['start']>;
   let output: string[] = [];
   const directory = mkdtempSync(join(tmpdir(), 'gantry-e2e-'));
+  /** While this file is there, the agent's nft fails. */
+  const broken = join(directory, 'broken');
   const put = (object: object): void => void agent.stdin.write(`${JSON.stringify({ put: object })}\n`);
   const remove = (object: object): void => void agent.stdin.write(`${JSON.stringify({ delete: object })}\n`);
   const table = (): string => node.run('nft', 'list', 'table', 'inet', 'gantry-network-policy');
   const tables = (): string => node.run('nft', 'list', 'tables').replace('table inet others\n', '');
 
-  function startAgent(env: NodeJS.ProcessEnv = {}): void {
+  function startAgent(): void {
     output = [];
-    agent = node.start([process.execPath, agentProcess, ownNode, join(directory, 'cni')], undefined, env);
+    const path = `${join(directory, 'bin')}:${process.env['PATH'] ?? ''}`;
+    agent = node.start([process.execPath, agentProcess, ownNode, join(directory, 'cni')], undefined, { PATH: path });
     for (const stream of [agent.stdout, agent.stderr]) {
       createInterface({ input: stream }).on('line', (line) => output.push(line));
     }
@@ -128,6 +132,10 @@ describe.skipIf(missing !== undefined)('network policies on a node of network na
 
   beforeAll(async () => {
     mkdirSync(join(directory, 'cni', 'results'), { recursive: true });
+    mkdirSync(join(directory, 'bin'));
+    const real = execFileSync('which', ['nft'], { encoding: 'utf8' }).trim();
+    const script = `#!/bin/sh\n[ -e ${broken} ] && echo "out of order" >&2 && exit 1\nexec ${real} "$@"\n`;
+    writeFileSync(join(directory, 'bin', 'nft'), script, { mode: 0o755 });
     const ends = [...world.pods.map((pod) => ({ name: nameOf(pod), ips: pod.ips })), { name: 'outside', ips: outside }];
     node = new PolicyNode(`gantry-np-${process.pid}`, ends);
     // as kube-proxy does on every node, from its start: connections are tracked
@@ -236,9 +244,25 @@ describe.skipIf(missing !== undefined)('network policies on a node of network na
     await agrees('x to be cut off without an agent');
     const counted = table();
     startAgent();
-    await awaitUntil('the new agent to have written', () => output.some((line) => line.includes('policies written')));
+    await awaitUntil('the new agent to be in charge', () =>
+      output.some((line) => line.includes('policies are in force')),
+    );
+    expect(output.some((line) => line.includes('"written":"nothing"'))).toBe(true);
     expect(table()).toBe(counted);
     expect(table().replaceAll(/packets \d+ bytes \d+/g, '')).toBe(before.replaceAll(/packets \d+ bytes \d+/g, ''));
+  });
+
+  it('keeps what is in force while nft fails, and catches up', async () => {
+    const before = table().replaceAll(/packets \d+ bytes \d+/g, '');
+    writeFileSync(broken, '');
+    const old = world.policies;
+    setPolicies([]);
+    await awaitUntil('the failure to be told', () => output.some((line) => line.includes('out of order')));
+    expect(table().replaceAll(/packets \d+ bytes \d+/g, '')).toBe(before);
+    rmSync(broken);
+    await awaitUntil('no table', () => tables() === '');
+    setPolicies(old);
+    await agrees('the policies as before');
   });
 
   it.each([

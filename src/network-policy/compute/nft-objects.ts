@@ -184,8 +184,8 @@ export class NftObjects {
 }
 
 /** A transaction that leaves nothing of ours, whether there was a table or not. */
-export function removeTable(): string {
-  return text([`add table inet ${tableName}`, `delete table inet ${tableName}`]);
+export function removeTable(name = tableName): string {
+  return text([`add table inet ${name}`, `delete table inet ${name}`]);
 }
 
 function text(lines: readonly string[]): string {

@@ -7,10 +7,13 @@
 import { applyRules, readCounters, readTable, readTableTersely } from '../../adapters/host-network/rule-tables.ts';
 import { type NftObjects, removeTable, tableName } from '../compute/nft-objects.ts';
 
+const trialName = `${tableName}-trial`;
+
 export class PolicyTable {
   /** Whether the kernel has all but what the objects' journal says. */
   #isWhole = false;
   #hasTable = false;
+  #isFirst = true;
   /** How nft prints the table, while nothing has changed since. */
   #printed: string | undefined;
 
@@ -20,6 +23,9 @@ export class PolicyTable {
     let counts: ReadonlyMap<string, string> | undefined;
     if (!this.#isWhole) {
       this.#hasTable = (await readTableTersely(tableName, signal)) !== undefined;
+      const isFirst = this.#isFirst;
+      this.#isFirst = false;
+      if (this.#hasTable && isFirst && objects.size > 0 && (await this.#adopt(objects, signal))) return 'nothing';
       if (this.#hasTable) counts = await readCounters(tableName, signal);
     }
     // what changes while nft runs, before or after, is either written or counts from here
@@ -34,6 +40,26 @@ export class PolicyTable {
     this.#isWhole = true;
     this.#hasTable = willHaveTable;
     return commands === '' ? 'nothing' : isFull ? 'whole' : 'changes';
+  }
+
+  /**
+   * Whether an agent before us has left what is wanted: nothing has to be written then. What nft would make of our table
+   * is seen at a table that does nothing. What changes meanwhile counts from here.
+   */
+  async #adopt(objects: NftObjects, signal: AbortSignal): Promise<boolean> {
+    const commands = objects.whole().replaceAll(`inet ${tableName}`, `inet ${trialName}`);
+    objects.commit();
+    await applyRules(
+      commands.replace(/^(add table .*)\n(delete .*)\n(add table .*)\n/, '$1\n$2\n$3 { flags dormant ; }\n'),
+      signal,
+    );
+    const trial = await readTable(trialName, signal, [], ['--stateless']);
+    await applyRules(removeTable(trialName), signal);
+    const printed = await readTable(tableName, signal, [], ['--stateless']);
+    if (printed === undefined || inOrder(printed) !== inOrder(trial ?? '')) return false;
+    this.#printed = printed;
+    this.#isWhole = true;
+    return true;
   }
 
   /** The kernel tells nobody that rules are gone. @returns what is different from what it was told; undefined: nothing */
@@ -53,6 +79,19 @@ export class PolicyTable {
     else this.#isWhole = false;
     return difference;
   }
+}
+
+/** A listing without what differs from table to table: its name, and in which order its objects were made. */
+function inOrder(printed: string): string {
+  const lines = printed.split('\n').filter((line) => line !== '\tflags dormant' && line !== '');
+  const blocks = lines
+    .slice(1)
+    .join('\n')
+    .split(/\n(?=\t\w)/);
+  return blocks
+    .map((block) => block.replace(/\n\}$/, ''))
+    .toSorted()
+    .join('\n');
 }
 
 /** The first object of which a listing has not all: a chain's rules, a set's elements. */
@@ -90,7 +129,11 @@ function differenceOf(before: string | undefined, now: string | undefined): stri
 
 /** @returns whether there was one */
 export async function removePolicyTable(signal: AbortSignal): Promise<boolean> {
-  if ((await readTableTersely(tableName, signal)) === undefined) return false;
-  await applyRules(removeTable(), signal);
-  return true;
+  let isThere = false;
+  for (const name of [tableName, trialName]) {
+    if ((await readTableTersely(name, signal)) === undefined) continue;
+    await applyRules(removeTable(name), signal);
+    isThere = true;
+  }
+  return isThere;
 }
