@@ -129,6 +129,17 @@ function nftRules(
   return [...(peers === undefined ? byNumber.slice(0, portMatches.length) : byNumber), ...byName];
 }
 
+/** Whether only pods of the policy's own namespace can be in its sets: most policies are so. */
+export function isOfOwnNamespace(policy: Policy): boolean {
+  return directions.every((direction) =>
+    (policy[direction] ?? []).every(
+      ({ peers, ports }) =>
+        (peers?.pods ?? []).every(({ namespace }) => namespace === policy.namespace) &&
+        (direction === 'ingress' || (ports?.named ?? []).length === 0),
+    ),
+  );
+}
+
 /** The elements that a pod has in a policy's sets: as a peer, and as who is selected. */
 export function* elementsOf(policy: Policy, pod: PodFacts): Generator<[set: string, element: string]> {
   for (const direction of directions) {

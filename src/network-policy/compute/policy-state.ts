@@ -14,6 +14,7 @@ import {
   directions,
   elementsOf,
   families,
+  isOfOwnNamespace,
   isolationChain,
   isolationName,
   policyObjects,
@@ -28,6 +29,8 @@ export class PolicyState {
   readonly #podKeysByNamespace = new Map<string, Set<string>>();
   /** Policies that select pods of this node, with those. */
   readonly #active = new Map<string, Set<string>>();
+  /** Of them: those whose sets can hold pods of their own namespace alone. */
+  readonly #ownOnly = new Set<string>();
   /** Chains for pods that the same policies isolate: how many pods. */
   readonly #isolations = new Map<string, number>();
   /** By set and element: how many pods have it. */
@@ -136,7 +139,12 @@ export class PolicyState {
         if (object.kind === 'set' && object.flags === undefined) this.#owners.set(name, new Map());
       }
     }
-    for (const pod of this.#pods.values()) {
+    const isOwn = isOfOwnNamespace(policy);
+    if (isOwn) this.#ownOnly.add(policy.key);
+    const concerned = isOwn
+      ? [...(this.#podKeysByNamespace.get(policy.namespace) ?? [])].flatMap((key) => this.#pods.get(key) ?? [])
+      : this.#pods.values();
+    for (const pod of concerned) {
       for (const [set, element] of distinct(elementsOf(policy, pod))) this.#own(set, element);
     }
   }
@@ -147,6 +155,7 @@ export class PolicyState {
 
   #removePolicyObjects(policy: Policy): void {
     this.#active.delete(policy.key);
+    this.#ownOnly.delete(policy.key);
     for (const direction of directions) {
       if (policy[direction] === undefined) continue;
       for (const name of policyObjects(policy, direction).keys()) {
@@ -161,6 +170,7 @@ export class PolicyState {
     for (const key of this.#active.keys()) {
       const policy = this.#policies.get(key);
       if (policy === undefined) continue;
+      if (this.#ownOnly.has(key) && policy.namespace !== (now ?? before)?.namespace) continue;
       const old = before === undefined ? [] : distinct(elementsOf(policy, before));
       const wanted = now === undefined ? [] : distinct(elementsOf(policy, now));
       for (const [set, element] of wanted) this.#own(set, element);
