@@ -27,14 +27,14 @@ export interface InformerHandlers<T> {
   onDelete?: ((object: T) => void) | undefined;
 }
 
-export interface InformerOptions<T extends KubeObject> {
+export interface InformerOptions<T extends KubeObject, Wire extends KubeObject = T> {
   client: Pick<ApiClient, 'list' | 'watch'>;
-  type: ResourceType<T>;
+  type: ResourceType<Wire>;
   namespace?: string | undefined;
   labelSelector?: string | undefined;
   fieldSelector?: string | undefined;
   /** What is kept of each object, given the one of that name before: dropping what nobody reads keeps memory small. */
-  trim?: ((object: T, before: T | undefined) => T) | undefined;
+  trim?: ((object: Wire, before: T | undefined) => T) | undefined;
   clock: Clock;
   log: Logger;
 }
@@ -53,8 +53,9 @@ const quietMs = 10_000;
 /** Handlers called in one go after a list, before the event loop gets a turn. */
 const handlersPerTurn = 200;
 
-export class Informer<T extends KubeObject> implements ObjectStore<T> {
-  readonly #options: InformerOptions<T>;
+/** @typeParam Wire objects as the API has them; `T` is what `trim` keeps of them, the same when there is none */
+export class Informer<T extends KubeObject, Wire extends KubeObject = T> implements ObjectStore<T> {
+  readonly #options: InformerOptions<T, Wire>;
   readonly #objects = new Map<string, T>();
   readonly #handlers: Array<InformerHandlers<T>> = [];
   readonly #indexes = new Map<
@@ -65,11 +66,11 @@ export class Informer<T extends KubeObject> implements ObjectStore<T> {
   #hasSynced = false;
   #resourceVersion = '';
 
-  constructor(options: InformerOptions<T>) {
+  constructor(options: InformerOptions<T, Wire>) {
     this.#options = options;
   }
 
-  get type(): ResourceType<T> {
+  get type(): ResourceType<Wire> {
     return this.#options.type;
   }
 
@@ -172,7 +173,7 @@ export class Informer<T extends KubeObject> implements ObjectStore<T> {
   async #relist(resourceVersion: string | undefined, signal: AbortSignal): Promise<void> {
     const { client, type, namespace, labelSelector, fieldSelector } = this.#options;
     const gone = new Set(this.#objects.keys());
-    const onItem = (item: T): void => {
+    const onItem = (item: Wire): void => {
       const object = this.#trimmed(item);
       gone.delete(objectKey(object));
       this.#put(object);
@@ -215,11 +216,11 @@ export class Informer<T extends KubeObject> implements ObjectStore<T> {
     return delivered;
   }
 
-  #trimmed(object: T): T {
+  #trimmed(object: Wire): T {
     const { trim } = this.#options;
-    if (trim === undefined) return object;
+    if (trim === undefined) return object as KubeObject as T; // without `trim` both are one type
     // it may be `trim` that finds out that an object has no metadata
-    const { name, namespace } = (object as Partial<T> | null)?.metadata ?? {};
+    const { name, namespace } = (object as Partial<Wire> | null)?.metadata ?? {};
     return trim(object, name === undefined ? undefined : this.#objects.get(namespacedKey(namespace, name)));
   }
 

@@ -2,8 +2,7 @@ import type { Clock } from '../base/clock.ts';
 import { describeError } from '../base/errors.ts';
 import type { Logger } from '../base/logger.ts';
 import { runTogether } from '../base/run-together.ts';
-import type { Service } from '../objects/generated/core-v1.ts';
-import type { EndpointSlice } from '../objects/generated/discovery-v1.ts';
+import type { KnownService, KnownSlice } from './collect/known-objects.ts';
 import type { ServiceSink } from './collect/service-collector.ts';
 import { ServiceTracker } from './collect/service-tracker.ts';
 import { type Installer, PartialSyncError } from './install/installer.ts';
@@ -15,7 +14,6 @@ import { SyncRunner } from './sync-runner.ts';
 
 export interface FamilyProxyOptions {
   family: IpFamily;
-  nodeName: string;
   syncPeriodMs: number;
   minSyncPeriodMs: number;
   /** Longest time without a sync: what is wrong with the rules is mended then. */
@@ -46,7 +44,7 @@ const changesTimedMax = 100;
 export class FamilyProxy implements ServiceSink {
   readonly #options: FamilyProxyOptions;
   readonly #need: FamilyProxyNeed;
-  readonly #tracker: ServiceTracker;
+  readonly #tracker = new ServiceTracker();
   readonly #runner: SyncRunner;
   /** Changed Services that no successful sync has covered yet. */
   readonly #unsynced = new Set<string>();
@@ -59,7 +57,6 @@ export class FamilyProxy implements ServiceSink {
   constructor(options: FamilyProxyOptions, need: FamilyProxyNeed) {
     this.#options = options;
     this.#need = need;
-    this.#tracker = new ServiceTracker(options.family, options.nodeName);
     this.#startedMs = need.clock.nowMs();
     this.#runner = new SyncRunner({
       minIntervalMs: options.minSyncPeriodMs,
@@ -68,18 +65,20 @@ export class FamilyProxy implements ServiceSink {
     });
   }
 
-  onService(key: string, service: Service | undefined): void {
-    this.#need.metrics.changed(this.#options.family, 'service');
-    if (this.#tracker.setService(key, service)) this.#request();
+  onService(key: string, service: KnownService | undefined): void {
+    const { family } = this.#options;
+    this.#need.metrics.changed(family, 'service');
+    if (this.#tracker.setService(key, service?.ports[family] ?? [])) this.#request();
   }
 
-  onSlice(key: string, name: string, slice: EndpointSlice | undefined, changedAtMs: number | undefined): void {
+  onSlice(key: string, name: string, slice: KnownSlice | undefined): void {
+    const { family } = this.#options;
+    const ofFamily = slice?.family === family ? slice : undefined;
     // of every event that is ours the total tells, whether or not it changes anything
-    if (slice === undefined || slice.addressType === this.#options.family) {
-      this.#need.metrics.changed(this.#options.family, 'endpoint');
-    }
-    if (!this.#tracker.setSlice(key, name, slice)) return;
-    if (slice === undefined) this.#changedAtMs.delete(key);
+    if (slice === undefined || ofFamily !== undefined) this.#need.metrics.changed(family, 'endpoint');
+    if (!this.#tracker.setSlice(key, name, ofFamily?.endpoints)) return;
+    const changedAtMs = ofFamily?.changedAtMs;
+    if (ofFamily === undefined) this.#changedAtMs.delete(key);
     else if (changedAtMs !== undefined && changedAtMs > this.#startedMs) {
       const times = this.#changedAtMs.get(key) ?? [];
       if (times.length < changesTimedMax) this.#changedAtMs.set(key, [...times, changedAtMs]);
@@ -127,14 +126,14 @@ export class FamilyProxy implements ServiceSink {
     const { installer, node, serviceCidrs, health, healthPorts, metrics, clock, log } = this.#need;
     const { family, syncPeriodMs, minSyncPeriodMs } = this.#options;
     const startMs = clock.monotonicMs();
-    const taken = this.#tracker.take();
+    const changedAt = [...this.#changedAtMs.values()].flat();
+    this.#changedAtMs.clear();
+    const taken = await this.#tracker.take();
     for (const key of taken.changed) this.#unsynced.add(key);
     const touchesUdp = taken.touchesUdp || this.#mustSyncAll;
     metrics.pending(family, this.#tracker.pending);
     const services = this.#tracker.states;
     const changed = this.#mustSyncAll ? 'all' : new Set(this.#unsynced);
-    const changedAt = [...this.#changedAtMs.values()].flat();
-    this.#changedAtMs.clear();
     this.#mustSyncAll = false;
     try {
       const report = await installer.sync({ services, changed, node: node(), serviceCidrs: serviceCidrs() }, signal);

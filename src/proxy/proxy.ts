@@ -83,7 +83,12 @@ export class Proxy {
   /** Serves until `signal` aborts. The rules stay. */
   async run(signal: AbortSignal): Promise<void> {
     const { client, node, clock, log } = this.#need;
-    const collector = new ServiceCollector({ client, clock, log: log.child({ room: 'collect' }) });
+    const collector = new ServiceCollector({
+      client,
+      nodeName: this.#nodeName,
+      clock,
+      log: log.child({ room: 'collect' }),
+    });
     const cidrs = new ServiceCidrs({ client, clock, log: log.child({ room: 'collect' }) });
     const proxies = [...this.#need.installers].map(([family, installer]) =>
       this.#familyProxy(family, installer, cidrs, signal),
@@ -149,7 +154,6 @@ export class Proxy {
     return new FamilyProxy(
       {
         family,
-        nodeName: this.#nodeName,
         syncPeriodMs,
         minSyncPeriodMs,
         maxIntervalMs: mode === 'ipvs' ? syncPeriodMs : maxIntervalMs,

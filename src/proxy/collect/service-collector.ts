@@ -7,52 +7,47 @@ import { endpointSlices, services } from '../../client/resource-types.ts';
 import type { Service } from '../../objects/generated/core-v1.ts';
 import type { EndpointSlice } from '../../objects/generated/discovery-v1.ts';
 import { objectKey } from '../../objects/object-key.ts';
+import { type KnownService, type KnownSlice, knownService, knownSlice } from './known-objects.ts';
 
 /** Who takes the changes: one per IP family. */
 export interface ServiceSink {
-  onService(key: string, service: Service | undefined): void;
-  /** @param changedAtMs when the change happened that the slice tells of; undefined: not said */
-  onSlice(
-    serviceKey: string,
-    sliceName: string,
-    slice: EndpointSlice | undefined,
-    changedAtMs: number | undefined,
-  ): void;
+  /** @param service undefined: it is gone */
+  onService(key: string, service: KnownService | undefined): void;
+  onSlice(serviceKey: string, sliceName: string, slice: KnownSlice | undefined): void;
   /** Both lists are there: from now on the picture is whole. */
   onSynced(): void;
 }
 
 export interface ServiceCollectorNeed {
   client: Pick<ApiClient, 'list' | 'watch'>;
+  /** Whose endpoints are local. */
+  nodeName: string;
   clock: Clock;
   log: Logger;
 }
 
-const serviceNameLabel = 'kubernetes.io/service-name';
-const changedAtAnnotation = 'endpoints.kubernetes.io/last-change-trigger-time';
-
 /** Owns the informers of Services and EndpointSlices, and passes their changes on by Service. */
 export class ServiceCollector {
-  readonly #services: Informer<Service>;
-  readonly #slices: Informer<EndpointSlice>;
+  readonly #services: Informer<KnownService, Service>;
+  readonly #slices: Informer<KnownSlice, EndpointSlice>;
   readonly #sinks: ServiceSink[] = [];
 
-  constructor({ client, clock, log }: ServiceCollectorNeed) {
-    this.#services = new Informer<Service>({
+  constructor({ client, nodeName, clock, log }: ServiceCollectorNeed) {
+    this.#services = new Informer<KnownService, Service>({
       client,
       type: services,
       // only the presence of the label counts: such Services belong to another proxy
       labelSelector: '!service.kubernetes.io/service-proxy-name',
       fieldSelector: 'spec.clusterIP!=None',
-      trim: trimService,
+      trim: knownService,
       clock,
       log,
     });
-    this.#slices = new Informer<EndpointSlice>({
+    this.#slices = new Informer<KnownSlice, EndpointSlice>({
       client,
       type: endpointSlices,
       labelSelector: '!service.kubernetes.io/headless',
-      trim: trimEndpointSlice,
+      trim: (slice) => knownSlice(slice, nodeName),
       clock,
       log,
     });
@@ -64,7 +59,7 @@ export class ServiceCollector {
   }
 
   async run(signal: AbortSignal): Promise<void> {
-    const put = (service: Service): void => {
+    const put = (service: KnownService): void => {
       for (const sink of this.#sinks) sink.onService(objectKey(service), service);
     };
     this.#services.addHandlers({
@@ -78,7 +73,7 @@ export class ServiceCollector {
       onAdd: (slice) => this.#putSlice(slice),
       onUpdate: (before, after) => {
         // a slice may be given to another Service
-        if (serviceOf(before) !== serviceOf(after)) this.#removeSlice(before);
+        if (before.serviceKey !== after.serviceKey) this.#removeSlice(before);
         this.#putSlice(after);
       },
       onDelete: (slice) => this.#removeSlice(slice),
@@ -95,77 +90,14 @@ export class ServiceCollector {
     ]);
   }
 
-  #putSlice(slice: EndpointSlice): void {
-    const key = serviceOf(slice);
-    if (key === undefined) return;
-    const text = slice.metadata.annotations?.[changedAtAnnotation];
-    const changedAtMs = text === undefined ? Number.NaN : Date.parse(text);
-    for (const sink of this.#sinks) {
-      sink.onSlice(key, slice.metadata.name, slice, Number.isNaN(changedAtMs) ? undefined : changedAtMs);
-    }
+  #putSlice(slice: KnownSlice): void {
+    const { serviceKey, metadata } = slice;
+    if (serviceKey === undefined) return;
+    for (const sink of this.#sinks) sink.onSlice(serviceKey, metadata.name, slice);
   }
 
-  #removeSlice(slice: EndpointSlice): void {
-    const key = serviceOf(slice);
-    if (key === undefined) return;
-    for (const sink of this.#sinks) sink.onSlice(key, slice.metadata.name, undefined, undefined);
+  #removeSlice({ serviceKey, metadata }: KnownSlice): void {
+    if (serviceKey === undefined) return;
+    for (const sink of this.#sinks) sink.onSlice(serviceKey, metadata.name, undefined);
   }
-}
-
-function serviceOf({ metadata }: EndpointSlice): string | undefined {
-  const name = metadata.labels?.[serviceNameLabel];
-  return name === undefined || name === '' ? undefined : `${metadata.namespace ?? ''}/${name}`;
-}
-
-/** What `servicePorts` reads. */
-function trimService({ metadata, spec, status }: Service): Service {
-  const { namespace, name, uid, resourceVersion } = metadata;
-  return {
-    metadata: { namespace, name, uid, resourceVersion },
-    spec: {
-      type: spec.type,
-      clusterIP: spec.clusterIP,
-      clusterIPs: spec.clusterIPs,
-      ipFamilies: spec.ipFamilies,
-      externalIPs: spec.externalIPs,
-      externalTrafficPolicy: spec.externalTrafficPolicy,
-      internalTrafficPolicy: spec.internalTrafficPolicy,
-      healthCheckNodePort: spec.healthCheckNodePort,
-      loadBalancerSourceRanges: spec.loadBalancerSourceRanges,
-      sessionAffinity: spec.sessionAffinity,
-      sessionAffinityConfig: spec.sessionAffinityConfig,
-      ports: spec.ports?.map(({ name: portName, port, protocol, nodePort }) => ({
-        name: portName,
-        port,
-        protocol,
-        nodePort,
-      })),
-    },
-    status: { loadBalancer: status?.loadBalancer },
-  };
-}
-
-/** What `trimSlice` reads. */
-function trimEndpointSlice({ metadata, addressType, endpoints, ports }: EndpointSlice): EndpointSlice {
-  const { namespace, name, uid, resourceVersion } = metadata;
-  const service = metadata.labels?.[serviceNameLabel];
-  const changedAt = metadata.annotations?.[changedAtAnnotation];
-  return {
-    metadata: {
-      namespace,
-      name,
-      uid,
-      resourceVersion,
-      labels: service === undefined ? undefined : { [serviceNameLabel]: service },
-      annotations: changedAt === undefined ? undefined : { [changedAtAnnotation]: changedAt },
-    },
-    addressType,
-    endpoints: endpoints?.map(({ addresses, conditions, hints, nodeName }) => ({
-      addresses: addresses.slice(0, 1),
-      conditions,
-      hints,
-      nodeName,
-    })),
-    ports: ports?.map(({ name: portName, port, protocol }) => ({ name: portName, port, protocol })),
-  };
 }

@@ -9,6 +9,9 @@ const affinitySecondsDefault = 10_800;
 /** What may stand in a rule's comment; the API lets nothing else through. */
 const safeName = /^[\w.-]*$/;
 
+/** One for all: most Services have no such addresses. */
+const none: readonly string[] = [];
+
 /** Empty for a Service that no proxy serves: headless, ExternalName, another family, another proxy's. */
 export function servicePorts(service: Service, family: IpFamily): ServicePort[] {
   const { metadata, spec, status } = service;
@@ -20,19 +23,21 @@ export function servicePorts(service: Service, family: IpFamily): ServicePort[] 
   const { namespace = '', name } = metadata;
   const type = spec.type ?? 'ClusterIP';
   const ofFamily = (ip: string): boolean => familyOfIp(ip) === family;
-  const externalIps = (spec.externalIPs ?? []).filter(ofFamily);
+  const externalIps = shared((spec.externalIPs ?? []).filter(ofFamily));
   const isExternalPolicyLocal =
     spec.externalTrafficPolicy === 'Local' &&
     (type === 'NodePort' || type === 'LoadBalancer' || (type === 'ClusterIP' && externalIps.length > 0));
-  const shared = {
+  const common = {
     namespace,
     name,
     clusterIp,
     externalIps,
-    loadBalancerIps: (status?.loadBalancer?.ingress ?? [])
-      .filter(({ ip, ipMode }) => ip !== undefined && ofFamily(ip) && (ipMode ?? 'VIP') === 'VIP')
-      .map(({ ip }) => ip ?? ''),
-    sourceRanges: sourceRangesOf(spec.loadBalancerSourceRanges ?? [], family),
+    loadBalancerIps: shared(
+      (status?.loadBalancer?.ingress ?? [])
+        .filter(({ ip, ipMode }) => ip !== undefined && ofFamily(ip) && (ipMode ?? 'VIP') === 'VIP')
+        .map(({ ip }) => ip ?? ''),
+    ),
+    sourceRanges: shared(sourceRangesOf(spec.loadBalancerSourceRanges ?? [], family)),
     affinitySeconds:
       spec.sessionAffinity === 'ClientIP'
         ? (spec.sessionAffinityConfig?.clientIP?.timeoutSeconds ?? affinitySecondsDefault)
@@ -47,10 +52,12 @@ export function servicePorts(service: Service, family: IpFamily): ServicePort[] 
     const protocol = protocolOf(port.protocol);
     const portName = port.name ?? '';
     if (protocol === undefined || ![namespace, name, portName].every((text) => safeName.test(text))) continue;
-    ports.push({ ...shared, portName, protocol, port: port.port, nodePort: port.nodePort ?? 0 });
+    ports.push({ ...common, portName, protocol, port: port.port, nodePort: port.nodePort ?? 0 });
   }
   return ports;
 }
+
+const shared = (list: readonly string[]): readonly string[] => (list.length === 0 ? none : list);
 
 /** TCP where nothing is said; undefined for what the kernel's rules have no word for. */
 export function protocolOf(protocol: string | undefined): Protocol | undefined {
@@ -71,3 +78,27 @@ function sourceRangesOf(ranges: readonly string[], family: IpFamily): string[] {
   const cidrs = ranges.map((range) => parseCidr(range.trim())).filter((cidr) => cidr?.family === family);
   return cidrs.some((cidr) => cidr?.prefix === 0) ? [] : cidrs.map((cidr) => cidr?.text ?? '');
 }
+
+export function isSamePorts(a: readonly ServicePort[], b: readonly ServicePort[]): boolean {
+  return a === b || (a.length === b.length && a.every((port, i) => isSamePort(port, b[i])));
+}
+
+function isSamePort(a: ServicePort, b: ServicePort | undefined): boolean {
+  return (
+    a.portName === b?.portName &&
+    a.protocol === b.protocol &&
+    a.clusterIp === b.clusterIp &&
+    a.port === b.port &&
+    a.nodePort === b.nodePort &&
+    a.affinitySeconds === b.affinitySeconds &&
+    a.isExternalPolicyLocal === b.isExternalPolicyLocal &&
+    a.isInternalPolicyLocal === b.isInternalPolicyLocal &&
+    a.healthCheckNodePort === b.healthCheckNodePort &&
+    isSameList(a.externalIps, b.externalIps) &&
+    isSameList(a.loadBalancerIps, b.loadBalancerIps) &&
+    isSameList(a.sourceRanges, b.sourceRanges)
+  );
+}
+
+const isSameList = (a: readonly string[], b: readonly string[]): boolean =>
+  a === b || (a.length === b.length && a.every((text, i) => text === b[i]));

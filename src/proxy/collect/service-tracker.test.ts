@@ -1,9 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import type { Service, ServiceSpec } from '../../objects/generated/core-v1.ts';
 import type { Endpoint, EndpointSlice } from '../../objects/generated/discovery-v1.ts';
-import { endpointAddress } from '../proxy-model.ts';
+import { type ServicePort, endpointAddress } from '../proxy-model.ts';
+import { knownService, knownSlice } from './known-objects.ts';
+import { type EndpointLists, isSameEndpoints } from './merge-endpoint-slices.ts';
+import { isSamePorts, servicePorts } from './service-ports.ts';
 import { ServiceTracker } from './service-tracker.ts';
-import { servicePorts } from './service-ports.ts';
 
 const service = (spec: Partial<ServiceSpec> = {}, status: Service['status'] = {}): Service => ({
   metadata: { namespace: 'ns', name: 'web' },
@@ -98,78 +100,114 @@ const slice = (name: string, endpoints: Endpoint[], port = 8080): EndpointSlice 
   ports: [{ name: 'http', port, protocol: 'TCP' }],
 });
 
+const portsOf = (one: Service): readonly ServicePort[] => knownService(one).ports.IPv4;
+const listsOf = (one: EndpointSlice): EndpointLists => knownSlice(one, 'here').endpoints;
+
+describe('knownSlice', () => {
+  it('passes over other families, and ports without a name or number', () => {
+    const ports = [{ port: 1 }, { name: 'http' }, { name: 'x', port: 1, protocol: 'GRE' }];
+    expect(listsOf({ ...slice('a', [{ addresses: ['10.0.0.1'] }]), ports }).size).toBe(0);
+    expect(listsOf(slice('a', [{ addresses: ['fd00::1'] }])).get('http/tcp')).toEqual([]);
+    const ofNames = { ...slice('a', [{ addresses: ['x.example'] }]), addressType: 'FQDN' };
+    expect(knownSlice(ofNames, 'here')).toMatchObject({ family: undefined, endpoints: new Map() });
+    const ipv6 = { ...slice('a', [{ addresses: ['fd00::1'] }]), addressType: 'IPv6' };
+    expect(knownSlice(ipv6, 'here')).toMatchObject({ family: 'IPv6', serviceKey: 'ns/web' });
+  });
+
+  it.each([
+    { name: 'ready', change: { conditions: { ready: false } } },
+    { name: 'serving', change: { conditions: { serving: false } } },
+    { name: 'terminating', change: { conditions: { terminating: true } } },
+    { name: 'local', change: { nodeName: 'here' } },
+    { name: 'hinted for a zone', change: { hints: { forZones: [{ name: 'z' }] } } },
+    { name: 'hinted for a node', change: { hints: { forNodes: [{ name: 'n' }] } } },
+    { name: 'its address', change: { addresses: ['10.0.0.2'] } },
+    { name: 'a second address, which nobody uses', change: { addresses: ['10.0.0.1', '10.0.0.2'] }, isSame: true },
+    { name: 'its pod, which nobody uses', change: { targetRef: { name: 'pod' } }, isSame: true },
+  ])('is another one when an endpoint differs: $name', ({ change, isSame = false }) => {
+    const before = listsOf(slice('a', [{ addresses: ['10.0.0.1'] }]));
+    expect(isSameEndpoints(before, listsOf(slice('a', [{ addresses: ['10.0.0.1'], ...change }])))).toBe(isSame);
+  });
+
+  it.each([
+    { ports: [{ name: 'other', port: 80 }] },
+    { ports: [{ name: 'http', port: 81 }] },
+    { ports: [{ name: 'http', port: 80, nodePort: 30_000 }] },
+    { ports: [{ name: 'http', port: 80, protocol: 'UDP' }] },
+    { clusterIPs: ['10.96.0.2'] },
+    { externalIPs: ['1.2.3.4'] },
+    { sessionAffinity: 'ClientIP' },
+    { internalTrafficPolicy: 'Local' },
+    { type: 'NodePort', externalTrafficPolicy: 'Local' },
+    { loadBalancerSourceRanges: ['10.0.0.0/8'] },
+    { type: 'LoadBalancer', externalTrafficPolicy: 'Local', healthCheckNodePort: 31_000 },
+  ] satisfies Array<Partial<ServiceSpec>>)('and a Service when %o', (change) => {
+    expect(isSamePorts(portsOf(service()), portsOf(service()))).toBe(true);
+    expect(isSamePorts(portsOf(service()), portsOf(service(change)))).toBe(false);
+  });
+});
+
 describe('ServiceTracker', () => {
   const build = () => {
-    const tracker = new ServiceTracker('IPv4', 'here');
-    tracker.setService('ns/web', service());
+    const tracker = new ServiceTracker();
+    tracker.setService('ns/web', portsOf(service()));
     return tracker;
   };
   const addresses = (tracker: ServiceTracker): string[] =>
     (tracker.states.get('ns/web')?.endpoints.get('http/tcp') ?? []).map(endpointAddress);
 
-  it('merges slices in byte order, an address once', () => {
+  it('merges slices in byte order, an address once', async () => {
     const tracker = build();
-    tracker.setSlice('ns/web', 'a', slice('a', [{ addresses: ['10.0.0.9'] }, { addresses: ['10.0.0.10'] }]));
-    tracker.setSlice('ns/web', 'b', slice('b', [{ addresses: ['10.0.0.9', '10.0.0.99'] }]));
-    tracker.take();
+    tracker.setSlice('ns/web', 'a', listsOf(slice('a', [{ addresses: ['10.0.0.9'] }, { addresses: ['10.0.0.10'] }])));
+    tracker.setSlice('ns/web', 'b', listsOf(slice('b', [{ addresses: ['10.0.0.9', '10.0.0.99'] }])));
+    await tracker.take();
     expect(addresses(tracker)).toEqual(['10.0.0.10:8080', '10.0.0.9:8080']);
   });
 
-  it('prefers the new pod when an address is used again', () => {
+  it('prefers the new pod when an address is used again', async () => {
     const tracker = build();
     const going = { addresses: ['10.0.0.1'], conditions: { ready: false, serving: true, terminating: true } };
-    tracker.setSlice('ns/web', 'a', slice('a', [{ addresses: ['10.0.0.1'], nodeName: 'here' }]));
-    tracker.setSlice('ns/web', 'b', slice('b', [going]));
-    tracker.take();
+    tracker.setSlice('ns/web', 'a', listsOf(slice('a', [{ addresses: ['10.0.0.1'], nodeName: 'here' }])));
+    tracker.setSlice('ns/web', 'b', listsOf(slice('b', [going])));
+    await tracker.take();
     expect(tracker.states.get('ns/web')?.endpoints.get('http/tcp')).toMatchObject([{ isReady: true, isLocal: true }]);
   });
 
-  it('names only Services that differ, however many events there were', () => {
+  it('names only Services that differ, however many events there were', async () => {
     const tracker = build();
-    expect([...tracker.take().changed]).toEqual(['ns/web']);
-    expect(tracker.setService('ns/web', service())).toBe(false);
-    tracker.setSlice('ns/web', 'a', slice('a', [{ addresses: ['10.0.0.1'] }]));
+    expect([...(await tracker.take()).changed]).toEqual(['ns/web']);
+    expect(tracker.setService('ns/web', portsOf(service()))).toBe(false);
+    tracker.setSlice('ns/web', 'a', listsOf(slice('a', [{ addresses: ['10.0.0.1'] }])));
     tracker.setSlice('ns/web', 'a', undefined);
-    expect([...tracker.take().changed]).toEqual([]);
-    tracker.setService('ns/web', undefined);
-    expect([...tracker.take().changed]).toEqual(['ns/web']);
+    expect([...(await tracker.take()).changed]).toEqual([]);
+    tracker.setService('ns/web', []);
+    expect([...(await tracker.take()).changed]).toEqual(['ns/web']);
     expect(tracker.states.size).toBe(0);
   });
 
-  it('keeps endpoints that come before their Service, and passes over those without one', () => {
-    const tracker = new ServiceTracker('IPv4', 'here');
-    tracker.setSlice('ns/web', 'a', slice('a', [{ addresses: ['10.0.0.1'] }]));
-    expect([...tracker.take().changed]).toEqual([]);
-    tracker.setService('ns/web', service());
-    tracker.take();
+  it('keeps endpoints that come before their Service, and passes over those without one', async () => {
+    const tracker = new ServiceTracker();
+    tracker.setSlice('ns/web', 'a', listsOf(slice('a', [{ addresses: ['10.0.0.1'] }])));
+    expect([...(await tracker.take()).changed]).toEqual([]);
+    tracker.setService('ns/web', portsOf(service()));
+    await tracker.take();
     expect(addresses(tracker)).toEqual(['10.0.0.1:8080']);
   });
 
-  it('passes over slices of another family and ports without a name or number', () => {
-    const tracker = build();
-    tracker.setSlice('ns/web', 'a', { ...slice('a', [{ addresses: ['fd00::1'] }]), addressType: 'IPv6' });
-    tracker.setSlice('ns/web', 'b', {
-      ...slice('b', [{ addresses: ['10.0.0.1'] }]),
-      ports: [{ port: 1 }, { name: 'http' }],
-    });
-    tracker.take();
-    expect(addresses(tracker)).toEqual([]);
-  });
-
-  it('counts Services that differ, and changes of endpoints', () => {
+  it('counts Services that differ, and changes of endpoints', async () => {
     const tracker = build();
     expect(tracker.pending).toEqual({ serviceChanges: 1, endpointChanges: 0 });
-    tracker.take();
+    await tracker.take();
     const other = service({ ports: [{ name: 'http', port: 81 }] });
-    tracker.setService('ns/web', other);
-    tracker.setService('ns/web', service({ ports: [{ name: 'http', port: 82 }] }));
+    tracker.setService('ns/web', portsOf(other));
+    tracker.setService('ns/web', portsOf(service({ ports: [{ name: 'http', port: 82 }] })));
     expect(tracker.pending.serviceChanges).toBe(1);
-    tracker.setService('ns/web', service()); // as it was
+    tracker.setService('ns/web', portsOf(service())); // as it was
     expect(tracker.pending.serviceChanges).toBe(0);
-    tracker.setSlice('ns/web', 'a', slice('a', [{ addresses: ['10.0.0.1'] }]));
-    tracker.setSlice('ns/web', 'a', slice('a', [{ addresses: ['10.0.0.2'] }]));
+    tracker.setSlice('ns/web', 'a', listsOf(slice('a', [{ addresses: ['10.0.0.1'] }])));
+    tracker.setSlice('ns/web', 'a', listsOf(slice('a', [{ addresses: ['10.0.0.2'] }])));
     expect(tracker.pending.endpointChanges).toBe(2);
-    tracker.take();
+    await tracker.take();
     expect(tracker.pending).toEqual({ serviceChanges: 0, endpointChanges: 0 });
   });
 
@@ -191,33 +229,33 @@ describe('ServiceTracker', () => {
       conditions: { ready: false, serving: false, terminating: true },
       want: { isReady: false, isServing: false, isTerminating: true },
     },
-  ])('takes conditions with $name', ({ conditions, want }) => {
+  ])('takes conditions with $name', async ({ conditions, want }) => {
     const tracker = build();
-    tracker.setSlice('ns/web', 'a', slice('a', [{ addresses: ['10.0.0.1'], conditions }]));
-    tracker.take();
+    tracker.setSlice('ns/web', 'a', listsOf(slice('a', [{ addresses: ['10.0.0.1'], conditions }])));
+    await tracker.take();
     expect(tracker.states.get('ns/web')?.endpoints.get('http/tcp')).toMatchObject([want]);
   });
 
   it.each([
     { name: 'a going one first', isGoingFirst: true },
     { name: 'a going one last', isGoingFirst: false },
-  ])('of two with one address takes the one that stays: $name', ({ isGoingFirst }) => {
+  ])('of two with one address takes the one that stays: $name', async ({ isGoingFirst }) => {
     const going = { addresses: ['10.0.0.1'], conditions: { ready: false, terminating: true }, nodeName: 'away' };
     const staying = { addresses: ['10.0.0.1'], nodeName: 'here' };
     const tracker = build();
-    tracker.setSlice('ns/web', 'a', slice('a', [isGoingFirst ? going : staying]));
-    tracker.setSlice('ns/web', 'b', slice('b', [isGoingFirst ? staying : going]));
-    tracker.take();
+    tracker.setSlice('ns/web', 'a', listsOf(slice('a', [isGoingFirst ? going : staying])));
+    tracker.setSlice('ns/web', 'b', listsOf(slice('b', [isGoingFirst ? staying : going])));
+    await tracker.take();
     expect(tracker.states.get('ns/web')?.endpoints.get('http/tcp')).toMatchObject([
       { isLocal: true, isReady: true, isTerminating: false },
     ]);
   });
 
-  it('takes hints, and is local only where the node is named', () => {
+  it('takes hints, and is local only where the node is named', async () => {
     const tracker = build();
     const hints = { forZones: [{ name: 'z1' }, { name: 'z2' }], forNodes: [{ name: 'here' }] };
-    tracker.setSlice('ns/web', 'a', slice('a', [{ addresses: ['10.0.0.1'], hints }]));
-    tracker.take();
+    tracker.setSlice('ns/web', 'a', listsOf(slice('a', [{ addresses: ['10.0.0.1'], hints }])));
+    await tracker.take();
     expect(tracker.states.get('ns/web')?.endpoints.get('http/tcp')).toEqual([
       {
         ip: '10.0.0.1',
@@ -232,25 +270,25 @@ describe('ServiceTracker', () => {
     ]);
   });
 
-  it('tells protocols of one port name apart, and takes an empty name', () => {
-    const tracker = new ServiceTracker('IPv4', 'here');
+  it('tells protocols of one port name apart, and takes an empty name', async () => {
+    const tracker = new ServiceTracker();
     const ports = [
       { name: '', port: 53, protocol: 'TCP' },
       { name: '', port: 53, protocol: 'UDP' },
     ];
-    tracker.setService('ns/web', service({ ports }));
+    tracker.setService('ns/web', portsOf(service({ ports })));
     const dns = { ...slice('a', [{ addresses: ['10.0.0.1'] }]), ports: [{ name: '', port: 5353, protocol: 'UDP' }] };
-    tracker.setSlice('ns/web', 'a', dns);
-    tracker.take();
+    tracker.setSlice('ns/web', 'a', listsOf(dns));
+    await tracker.take();
     expect([...(tracker.states.get('ns/web')?.endpoints.keys() ?? [])]).toEqual(['/udp']);
   });
 
-  it('says when a change touches UDP', () => {
+  it('says when a change touches UDP', async () => {
     const tracker = build();
-    expect(tracker.take().touchesUdp).toBe(false);
-    tracker.setService('ns/web', service({ ports: [{ name: 'dns', port: 53, protocol: 'UDP' }] }));
-    expect(tracker.take().touchesUdp).toBe(true);
-    tracker.setService('ns/web', undefined);
-    expect(tracker.take().touchesUdp).toBe(true);
+    expect((await tracker.take()).touchesUdp).toBe(false);
+    tracker.setService('ns/web', portsOf(service({ ports: [{ name: 'dns', port: 53, protocol: 'UDP' }] })));
+    expect((await tracker.take()).touchesUdp).toBe(true);
+    tracker.setService('ns/web', []);
+    expect((await tracker.take()).touchesUdp).toBe(true);
   });
 });
