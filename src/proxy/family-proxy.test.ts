@@ -14,7 +14,7 @@ const start = ({ tookMs = 0, minSyncPeriodMs = 1000, maxIntervalMs = hour } = {}
   const stop = new AbortController();
   const syncs: Array<[atMs: number, changed: SyncRequest['changed'] | number]> = [];
   const failures: Error[] = [];
-  const options = { family: 'IPv4', nodeName: 'n', syncPeriodMs: 30_000, minSyncPeriodMs, maxIntervalMs } as const;
+  const options = { family: 'IPv4', syncPeriodMs: 30_000, minSyncPeriodMs, maxIntervalMs } as const;
   const health = new ProxyHealth(options.syncPeriodMs, clock);
   const proxy = new FamilyProxy(options, {
     installer: {
@@ -31,7 +31,7 @@ const start = ({ tookMs = 0, minSyncPeriodMs = 1000, maxIntervalMs = hour } = {}
     serviceCidrs: () => undefined,
     health,
     healthPorts: { update: () => Promise.resolve(), whenClosed: () => Promise.resolve() },
-    endStaleFlows: () => Promise.resolve(),
+    flows: { reconcile: () => Promise.resolve({ mustRetry: false }) },
     metrics: new ProxyMetrics('iptables'),
     clock,
     log: silentLogger,

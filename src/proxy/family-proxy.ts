@@ -5,9 +5,11 @@ import { runTogether } from '../base/run-together.ts';
 import type { KnownService, KnownSlice } from './collect/known-objects.ts';
 import type { ServiceSink } from './collect/service-collector.ts';
 import { ServiceTracker } from './collect/service-tracker.ts';
+import type { FlowProtocol } from './compute/stale-flows.ts';
+import type { FlowReconciler } from './install/flow-reconciler.ts';
 import { type Installer, PartialSyncError } from './install/installer.ts';
 import type { ProxyMetrics } from './metrics.ts';
-import type { IpFamily, NodeFacts, ServiceState } from './proxy-model.ts';
+import type { Endpoint, IpFamily, NodeFacts } from './proxy-model.ts';
 import type { ProxyHealth } from './serve/health.ts';
 import { type ServiceHealthPorts, serviceHealths } from './serve/service-health-ports.ts';
 import { SyncRunner } from './sync-runner.ts';
@@ -27,8 +29,8 @@ export interface FamilyProxyNeed {
   serviceCidrs: () => readonly string[] | undefined;
   health: ProxyHealth;
   healthPorts: Pick<ServiceHealthPorts, 'update' | 'whenClosed'>;
-  /** Ends UDP flows to endpoints that are gone; called after a sync that touched a UDP Service. */
-  endStaleFlows: (services: ReadonlyMap<string, ServiceState>, signal: AbortSignal) => Promise<void>;
+  /** Ends flows to endpoints that are gone; asked after each sync that succeeded. */
+  flows: Pick<FlowReconciler, 'reconcile'>;
   metrics: ProxyMetrics;
   clock: Clock;
   log: Logger;
@@ -53,6 +55,8 @@ export class FamilyProxy implements ServiceSink {
   readonly #startedMs: number;
   #hasSynced = false;
   #mustSyncAll = true;
+  /** Of cluster IPs, as the last sync knew them. */
+  #ranges = rangesText(undefined);
 
   constructor(options: FamilyProxyOptions, need: FamilyProxyNeed) {
     this.#options = options;
@@ -97,6 +101,11 @@ export class FamilyProxy implements ServiceSink {
     this.requestSync();
   }
 
+  /** The ranges of cluster IPs are there, or have changed; the last sync may have had them already. */
+  rangesChanged(): void {
+    if (rangesText(this.#need.serviceCidrs()) !== this.#ranges) this.requestSync();
+  }
+
   /** Asks for a sync of what has changed. Before both lists are there the first sync is still to come. */
   requestSync(): void {
     if (!this.#hasSynced) return;
@@ -123,20 +132,21 @@ export class FamilyProxy implements ServiceSink {
 
   async #sync(signal: AbortSignal): Promise<{ retryMs?: number }> {
     if (!this.#hasSynced) return {};
-    const { installer, node, serviceCidrs, health, healthPorts, metrics, clock, log } = this.#need;
+    const { installer, node, health, healthPorts, metrics, clock, log } = this.#need;
     const { family, syncPeriodMs, minSyncPeriodMs } = this.#options;
     const startMs = clock.monotonicMs();
     const changedAt = [...this.#changedAtMs.values()].flat();
     this.#changedAtMs.clear();
     const taken = await this.#tracker.take();
-    for (const key of taken.changed) this.#unsynced.add(key);
-    const touchesUdp = taken.touchesUdp || this.#mustSyncAll;
+    for (const key of taken) this.#unsynced.add(key);
     metrics.pending(family, this.#tracker.pending);
     const services = this.#tracker.states;
     const changed = this.#mustSyncAll ? 'all' : new Set(this.#unsynced);
+    const serviceCidrs = this.#need.serviceCidrs();
+    this.#ranges = rangesText(serviceCidrs);
     this.#mustSyncAll = false;
     try {
-      const report = await installer.sync({ services, changed, node: node(), serviceCidrs: serviceCidrs() }, signal);
+      const report = await installer.sync({ services, changed, node: node(), serviceCidrs }, signal);
       this.#unsynced.clear();
       const durationMs = clock.monotonicMs() - startMs;
       metrics.took(family, report.isFull, durationMs);
@@ -157,7 +167,10 @@ export class FamilyProxy implements ServiceSink {
       return { retryMs };
     }
     await healthPorts.update(serviceHealths(services.values()), signal);
-    if (touchesUdp) await this.#need.endStaleFlows(services, signal);
-    return {};
+    const endpoints = (protocol: FlowProtocol): Iterable<Endpoint> => this.#tracker.endpointsOf(protocol);
+    const { mustRetry } = await this.#need.flows.reconcile({ services, changed, serviceCidrs, endpoints }, signal);
+    return mustRetry ? { retryMs: syncPeriodMs } : {};
   }
 }
+
+const rangesText = (cidrs: readonly string[] | undefined): string => cidrs?.join() ?? 'not known';

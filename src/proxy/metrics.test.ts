@@ -12,6 +12,7 @@ const typesOf = async (mode: ProxyMode): Promise<string[]> =>
 
 const ofAll = [
   'conntrack_reconciler_deleted_entries_total counter',
+  'conntrack_reconciler_stale_entries_total counter',
   'conntrack_reconciler_sync_duration_seconds histogram',
   'network_programming_duration_seconds histogram',
   'proxy_healthz_total counter',
@@ -118,10 +119,11 @@ describe('ProxyMetrics', () => {
 
   it('counts what a reconciliation of connections ends', async () => {
     const metrics = new ProxyMetrics('ipvs');
-    metrics.flowsReconciled('IPv4', 2, 7);
+    metrics.flowsReconciled('IPv4', 2, 8, 7);
     expect(await lines(metrics)).toEqual(
       expect.arrayContaining([
         'kubeproxy_conntrack_reconciler_deleted_entries_total{ip_family="IPv4"} 7',
+        'kubeproxy_conntrack_reconciler_stale_entries_total{ip_family="IPv4"} 8',
         'kubeproxy_conntrack_reconciler_sync_duration_seconds_count{ip_family="IPv4"} 1',
       ]),
     );

@@ -61,7 +61,7 @@ export type ScrapedCounter =
 
 /** What the reconciliation of connections tells. */
 export interface FlowMetrics {
-  flowsReconciled(family: IpFamily, durationMs: number, deletedEntries: number): void;
+  flowsReconciled(family: IpFamily, durationMs: number, staleFlows: number, deletedEntries: number): void;
 }
 
 const scrapedHelp: Record<ScrapedCounter, string> = {
@@ -107,6 +107,11 @@ export class ProxyMetrics implements BackendMetrics, FlowMetrics {
   readonly #flowsDeleted = this.#counter(
     'conntrack_reconciler_deleted_entries_total',
     'Connections ended since their endpoint is gone',
+  );
+  /** Not upstream's: some of these are gone by themselves before they are deleted. */
+  readonly #flowsStale = this.#counter(
+    'conntrack_reconciler_stale_entries_total',
+    'Connections seen that still went to an endpoint that is gone',
   );
   readonly #check = new Gauge({
     name: 'kubernetes_healthcheck',
@@ -218,8 +223,9 @@ export class ProxyMetrics implements BackendMetrics, FlowMetrics {
     this.#nftCleanupFailures?.inc({ ip_family: family });
   }
 
-  flowsReconciled(family: IpFamily, durationMs: number, deletedEntries: number): void {
+  flowsReconciled(family: IpFamily, durationMs: number, staleFlows: number, deletedEntries: number): void {
     this.#flowSeconds.observe({ ip_family: family }, durationMs / 1000);
+    this.#flowsStale.inc({ ip_family: family }, staleFlows);
     this.#flowsDeleted.inc({ ip_family: family }, deletedEntries);
   }
 

@@ -19,22 +19,17 @@ import type { OwnNode } from './collect/own-node.ts';
 import { ServiceCidrs } from './collect/service-cidrs.ts';
 import { ServiceCollector } from './collect/service-collector.ts';
 import { matchingAddresses, nodePortAddresses } from './compute/node-port-addresses.ts';
-import { type UdpFlow, conntrackFamily, staleUdpFlows } from './compute/stale-flows.ts';
 import { FamilyProxy } from './family-proxy.ts';
+import { FlowReconciler, type FlowTable } from './install/flow-reconciler.ts';
 import type { Installer } from './install/installer.ts';
 import type { ProxyMetrics } from './metrics.ts';
 import type { ListenAddress, ProxyConfig } from './proxy-config.ts';
 import { ProxyEvents } from './proxy-events.ts';
-import type { IpFamily, ServiceState } from './proxy-model.ts';
+import type { IpFamily } from './proxy-model.ts';
 import { ProxyHealth } from './serve/health.ts';
 import { runHttpListener } from './serve/http-listener.ts';
 import { answerHealth, answerMetrics } from './serve/proxy-servers.ts';
 import { ServiceHealthPorts } from './serve/service-health-ports.ts';
-
-export interface FlowTable {
-  udpFlows(family: 'ipv4' | 'ipv6', signal: AbortSignal): Promise<UdpFlow[]>;
-  deleteUdpFlow(family: 'ipv4' | 'ipv6', flow: UdpFlow, signal: AbortSignal): Promise<void>;
-}
 
 export interface ProxyNeed {
   client: Pick<ApiClient, 'list' | 'watch' | 'create'>;
@@ -55,8 +50,6 @@ export interface ProxyNeed {
 
 /** Longest time between two syncs where a back end keeps its rules right by itself; others sync every period. */
 const maxIntervalMs = 3_600_000;
-/** Stale flows ended after one sync; the rest goes with the next. */
-const staleFlowsMax = 1000;
 
 const eventDeadlineMs = 5000;
 const ipvsDeprecation =
@@ -69,7 +62,6 @@ export class Proxy {
   readonly #health: ProxyHealth;
   readonly #startedMs: number;
   readonly #events: ProxyEvents;
-  #hasConntrack = true;
 
   constructor(config: ProxyConfig, nodeName: string, need: ProxyNeed) {
     this.#config = config;
@@ -109,10 +101,8 @@ export class Proxy {
       },
       (inner) => guardNode(awaited, families, inner),
       ...proxies.map((proxy) => (inner: AbortSignal) => proxy.run(inner)),
-      // only mode nftables goes by them
-      ...(this.#config.mode === 'nftables'
-        ? [(inner: AbortSignal) => cidrs.run(() => proxies.forEach((proxy) => proxy.requestSync()), inner)]
-        : []),
+      // flows are judged by them in every mode
+      (inner) => cidrs.run(() => proxies.forEach((proxy) => proxy.rangesChanged()), inner),
       (inner) => this.#serve('metrics', this.#config.metrics, inner),
       ...(healthz === undefined ? [] : [(inner: AbortSignal) => this.#serve('healthz', healthz, inner)]),
       (inner) => this.#announce(inner),
@@ -164,7 +154,7 @@ export class Proxy {
         serviceCidrs: () => cidrs.of(family),
         health: this.#health,
         healthPorts,
-        endStaleFlows: (services, inner) => this.#endStaleFlows(family, services, inner),
+        flows: this.#flowReconciler(family, log),
         metrics: this.#need.metrics,
         clock,
         log,
@@ -220,28 +210,14 @@ export class Proxy {
     await aborted(signal);
   }
 
-  async #endStaleFlows(
-    family: IpFamily,
-    services: ReadonlyMap<string, ServiceState>,
-    signal: AbortSignal,
-  ): Promise<void> {
-    if (!this.#hasConntrack) return;
-    const { flows, log } = this.#need;
-    try {
-      const all = await flows.udpFlows(conntrackFamily(family), signal);
-      const stale = staleUdpFlows(all, services.values());
-      const distinct = new Map(stale.map((flow) => [JSON.stringify(flow), flow]));
-      for (const flow of [...distinct.values()].slice(0, staleFlowsMax)) {
-        await flows.deleteUdpFlow(conntrackFamily(family), flow, signal);
-      }
-      if (distinct.size > 0) log.info({ family, flows: distinct.size }, 'ended UDP flows to endpoints that are gone');
-    } catch (err) {
-      if (signal.aborted) return;
-      this.#hasConntrack = false;
-      log.warn(
-        { reason: describeError(err) },
-        'cannot end stale UDP flows, clients may wait for their time-out; is the package conntrack installed?',
-      );
-    }
+  #flowReconciler(family: IpFamily, log: Logger): FlowReconciler {
+    const { flows: table, interfaceIps, node, metrics, clock } = this.#need;
+    const nodePortIps = (): readonly string[] => {
+      const addresses = nodePortAddresses(this.#config.nodePortAddresses, node.ips, family);
+      return addresses.isMatchAll ? interfaceIps(family) : matchingAddresses(addresses, interfaceIps(family));
+    };
+    const onReconciled = (durationMs: number, staleFlows: number, deletedEntries: number): void =>
+      metrics.flowsReconciled(family, durationMs, staleFlows, deletedEntries);
+    return new FlowReconciler({ family, table, nodePortIps, onReconciled, clock, log: log.child({ room: 'install' }) });
   }
 }

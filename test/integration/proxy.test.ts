@@ -57,6 +57,8 @@ const eventOf = (reason: string): Promise<Event> =>
   );
 
 interface Asked {
+  /** Whether all lists were there, also that of the ranges of cluster IPs. */
+  hasRanges: boolean;
   changed: readonly string[] | 'all';
   zone: string | undefined;
   nodeIp: string | undefined;
@@ -70,8 +72,9 @@ class NotedInstaller implements Installer {
   readonly failures: Error[] = [];
   lose: () => void = () => {};
 
-  sync({ services: all, changed, node }: SyncRequest) {
+  sync({ services: all, changed, node, serviceCidrs }: SyncRequest) {
     this.asked.push({
+      hasRanges: serviceCidrs !== undefined,
       changed: changed === 'all' ? 'all' : [...changed],
       zone: node.zone,
       nodeIp: node.ip,
@@ -125,7 +128,7 @@ async function startProxy(fields: object = {}) {
     client,
     node: new OwnNode({ name: nodeName, bindAddress: config.bindAddress }, { client, clock, log }),
     installers: new Map([['IPv4', installer]]),
-    flows: { udpFlows: () => Promise.resolve([]), deleteUdpFlow: () => Promise.resolve() },
+    flows: { flows: () => Promise.resolve(), deleteFlows: () => Promise.resolve(0) },
     metrics: new ProxyMetrics(config.mode),
     flags: {},
     setVerbosity: () => {},
@@ -171,7 +174,7 @@ describe('kube-proxy on an API server', () => {
 
   it('starts with everything that is there at once, and with nothing of others', async () => {
     const { installer, sees } = await startProxy();
-    await sees('the first sync', () => true);
+    await sees('a sync with all lists', ({ hasRanges }) => hasRanges);
     expect(installer.asked[0]).toMatchObject({ changed: 'all' });
     const { 'default/kubernetes': _, ...ours } = installer.asked[0]?.services ?? {};
     expect(ours).toEqual({ 'shop/web': ['10.0.0.10:8080', '10.0.0.2:8080'] });
@@ -179,7 +182,7 @@ describe('kube-proxy on an API server', () => {
 
   it('names what has changed, and forgets a Service that is given to another proxy', async () => {
     const { installer, sees } = await startProxy();
-    await sees('the first sync', () => true);
+    await sees('a sync with all lists', ({ hasRanges }) => hasRanges);
     await merge(endpointSlices, 'web', { endpoints: [{ addresses: ['10.0.0.5'] }] });
     const changed = await sees('the endpoint', ({ services: all }) => all['shop/web']?.[0] === '10.0.0.5:8080');
     expect(changed).toMatchObject({ changed: ['shop/web'] });
@@ -199,7 +202,7 @@ describe('kube-proxy on an API server', () => {
 
   it('syncs everything when the zone or an address changes, or the rules are lost', async () => {
     const { installer, sees } = await startProxy();
-    await sees('the first zone', ({ zone }) => zone === 'z1');
+    await sees('the first zone', ({ zone, hasRanges }) => zone === 'z1' && hasRanges);
     await merge(nodes, nodeName, { metadata: { labels: { 'topology.kubernetes.io/zone': 'z2' } } });
     expect(await sees('the new zone', ({ zone }) => zone === 'z2')).toMatchObject({ changed: 'all' });
     const addresses = [
@@ -219,7 +222,7 @@ describe('kube-proxy on an API server', () => {
 
   it('tries a failed sync again with everything, and counts it', async () => {
     const { installer, sees, metrics } = await startProxy();
-    await sees('the first sync', () => true);
+    await sees('a sync with all lists', ({ hasRanges }) => hasRanges);
     installer.failures.push(new PartialSyncError('no'), new Error('no again'));
     const syncs = installer.asked.length;
     await merge(endpointSlices, 'web', { endpoints: [{ addresses: ['10.0.0.7'] }] });
@@ -235,7 +238,7 @@ describe('kube-proxy on an API server', () => {
 
   it('does not wait for a period when only the changes could not be written', async () => {
     const { installer, sees } = await startProxy({ iptables: { minSyncPeriod: '0s', syncPeriod: '1h' } });
-    await sees('the first sync', () => true);
+    await sees('a sync with all lists', ({ hasRanges }) => hasRanges);
     installer.failures.push(new PartialSyncError('no'));
     const syncs = installer.asked.length;
     await merge(endpointSlices, 'web', { endpoints: [{ addresses: ['10.0.0.11'] }] });
@@ -245,7 +248,7 @@ describe('kube-proxy on an API server', () => {
 
   it('times each change of pods that the controller dates', async () => {
     const { sees, metrics } = await startProxy();
-    await sees('the first sync', () => true);
+    await sees('a sync with all lists', ({ hasRanges }) => hasRanges);
     const stamp = 'endpoints.kubernetes.io/last-change-trigger-time';
     const change = (address: string, at: string) =>
       merge(endpointSlices, 'web', {
@@ -263,7 +266,7 @@ describe('kube-proxy on an API server', () => {
 
   it('tells its start as an event, and by its health whether the node stays', async () => {
     const { sees, health } = await startProxy();
-    await sees('the first sync', () => true);
+    await sees('a sync with all lists', ({ hasRanges }) => hasRanges);
     const started = await eventOf('Starting');
     expect(started).toMatchObject({
       type: 'Normal',
@@ -328,7 +331,7 @@ describe('kube-proxy on an API server', () => {
     await awaitUntil('the node to be known', async () => (await health('/healthz')).code === 200);
     expect(installer.asked).toEqual([]);
     await merge(nodes, nodeName, { spec: { podCIDR: '10.0.0.0/24', podCIDRs: ['10.0.0.0/24'] } });
-    await sees('the first sync', () => true);
+    await sees('a sync with all lists', ({ hasRanges }) => hasRanges);
     const ended = expect(done).rejects.toThrow('podCIDRs have changed from 10.0.0.0/24 to 10.0.1.0/24');
     // the API lets nobody change them: another node takes the name
     await plane.client.delete(nodes, { name: nodeName }, {}, signal);

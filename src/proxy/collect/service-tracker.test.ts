@@ -175,20 +175,20 @@ describe('ServiceTracker', () => {
 
   it('names only Services that differ, however many events there were', async () => {
     const tracker = build();
-    expect([...(await tracker.take()).changed]).toEqual(['ns/web']);
+    expect([...(await tracker.take())]).toEqual(['ns/web']);
     expect(tracker.setService('ns/web', portsOf(service()))).toBe(false);
     tracker.setSlice('ns/web', 'a', listsOf(slice('a', [{ addresses: ['10.0.0.1'] }])));
     tracker.setSlice('ns/web', 'a', undefined);
-    expect([...(await tracker.take()).changed]).toEqual([]);
+    expect([...(await tracker.take())]).toEqual([]);
     tracker.setService('ns/web', []);
-    expect([...(await tracker.take()).changed]).toEqual(['ns/web']);
+    expect([...(await tracker.take())]).toEqual(['ns/web']);
     expect(tracker.states.size).toBe(0);
   });
 
   it('keeps endpoints that come before their Service, and passes over those without one', async () => {
     const tracker = new ServiceTracker();
     tracker.setSlice('ns/web', 'a', listsOf(slice('a', [{ addresses: ['10.0.0.1'] }])));
-    expect([...(await tracker.take()).changed]).toEqual([]);
+    expect([...(await tracker.take())]).toEqual([]);
     tracker.setService('ns/web', portsOf(service()));
     await tracker.take();
     expect(addresses(tracker)).toEqual(['10.0.0.1:8080']);
@@ -283,12 +283,11 @@ describe('ServiceTracker', () => {
     expect([...(tracker.states.get('ns/web')?.endpoints.keys() ?? [])]).toEqual(['/udp']);
   });
 
-  it('says when a change touches UDP', async () => {
+  it('tells the endpoints of a protocol in all slices', () => {
     const tracker = build();
-    expect((await tracker.take()).touchesUdp).toBe(false);
-    tracker.setService('ns/web', portsOf(service({ ports: [{ name: 'dns', port: 53, protocol: 'UDP' }] })));
-    expect((await tracker.take()).touchesUdp).toBe(true);
-    tracker.setService('ns/web', []);
-    expect((await tracker.take()).touchesUdp).toBe(true);
+    const dns = { ...slice('a', [{ addresses: ['10.0.0.1'] }]), ports: [{ name: 'dns', port: 53, protocol: 'UDP' }] };
+    tracker.setSlice('ns/nobody', 'a', listsOf(dns));
+    tracker.setSlice('ns/web', 'b', listsOf(slice('b', [{ addresses: ['10.0.0.2'] }])));
+    expect([...tracker.endpointsOf('udp')].map(endpointAddress)).toEqual(['10.0.0.1:53']);
   });
 });

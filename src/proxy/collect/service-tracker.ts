@@ -1,5 +1,4 @@
-import { hasUdp } from '../compute/stale-flows.ts';
-import type { ServicePort, ServiceState } from '../proxy-model.ts';
+import { type Endpoint, type Protocol, type ServicePort, type ServiceState, endpointsKey } from '../proxy-model.ts';
 import { type EndpointLists, isSameEndpoints, mergeEndpointSlices } from './merge-endpoint-slices.ts';
 import { isSamePorts } from './service-ports.ts';
 
@@ -62,9 +61,8 @@ export class ServiceTracker {
    * Takes the pending changes over into `states` and names the Services that differ now. What changes meanwhile may be
    * in already, and is looked at again by the next `take`.
    */
-  async take(): Promise<{ changed: ReadonlySet<string>; touchesUdp: boolean }> {
+  async take(): Promise<ReadonlySet<string>> {
     const changed = new Set<string>();
-    let touchesUdp = false;
     const dirty = this.#dirty;
     this.#dirty = new Set();
     this.#changedServices.clear();
@@ -77,11 +75,18 @@ export class ServiceTracker {
       if (after === undefined) this.#states.delete(key);
       else if (isSameState(before, after)) continue;
       else this.#states.set(key, after);
-      if (before === undefined && after === undefined) continue;
-      changed.add(key);
-      touchesUdp ||= hasUdp(before) || hasUdp(after);
+      if (before !== undefined || after !== undefined) changed.add(key);
     }
-    return { changed, touchesUdp };
+    return changed;
+  }
+
+  /** The endpoints of a protocol in all slices there are now, also those of Services that are not served here. */
+  *endpointsOf(protocol: Protocol): Generator<Endpoint> {
+    for (const slices of this.#slices.values()) {
+      for (const lists of slices.values()) {
+        for (const [key, endpoints] of lists) if (key.endsWith(endpointsKey('', protocol))) yield* endpoints;
+      }
+    }
   }
 
   #state(key: string): ServiceState | undefined {

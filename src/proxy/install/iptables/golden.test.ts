@@ -4,6 +4,7 @@ import type { RestoreInput } from '../../../adapters/iptables/iptables.ts';
 import { FakeClock } from '../../../base/clock.ts';
 import { silentLogger } from '../../../base/logger.ts';
 import { objectKey } from '../../../objects/object-key.ts';
+import { knownService, knownSlice } from '../../collect/known-objects.ts';
 import { ServiceTracker } from '../../collect/service-tracker.ts';
 import { localTraffic } from '../../compute/local-traffic.ts';
 import { modelClusterCidrs, modelNode, modelServices, modelSlices } from '../../compute/model-cluster.ts';
@@ -58,14 +59,14 @@ const variants: Variant[] = [
 
 async function restored(variant: Variant): Promise<string> {
   const { family = 'IPv4', services, options, detection = byClusterCidr, addresses = [], counters = false } = variant;
-  const tracker = new ServiceTracker(family, modelNode.name);
+  const tracker = new ServiceTracker();
   const wanted = modelServices.filter(({ metadata }) => services?.includes(metadata.name) ?? true);
-  for (const service of wanted) tracker.setService(objectKey(service), service);
+  for (const service of wanted) tracker.setService(objectKey(service), knownService(service).ports[family]);
   for (const slice of modelSlices) {
-    const key = `${slice.metadata.namespace ?? ''}/${slice.metadata.labels?.['kubernetes.io/service-name'] ?? ''}`;
-    tracker.setSlice(key, slice.metadata.name, slice);
+    const { serviceKey = '', family: ofSlice, endpoints } = knownSlice(slice, modelNode.name);
+    tracker.setSlice(serviceKey, slice.metadata.name, ofSlice === family ? endpoints : undefined);
   }
-  tracker.take();
+  await tracker.take();
   let text = '';
   const iptables = {
     save: () => Promise.resolve(),
