@@ -166,7 +166,7 @@ export class FamilyProxy implements ServiceSink {
       log.error({ reason: describeError(err), isPartial, retryMs }, 'cannot install the rules, will retry');
       return { retryMs };
     }
-    await healthPorts.update(serviceHealths(services.values()), signal);
+    await healthPorts.update(serviceHealths(this.#tracker.balanced.values()), signal);
     const endpoints = (protocol: FlowProtocol): Iterable<Endpoint> => this.#tracker.endpointsOf(protocol);
     const { mustRetry } = await this.#need.flows.reconcile({ services, changed, serviceCidrs, endpoints }, signal);
     return mustRetry ? { retryMs: syncPeriodMs } : {};

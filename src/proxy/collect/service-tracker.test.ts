@@ -283,6 +283,20 @@ describe('ServiceTracker', () => {
     expect([...(tracker.states.get('ns/web')?.endpoints.keys() ?? [])]).toEqual(['/udp']);
   });
 
+  it('tells which Services have a health check port', async () => {
+    const tracker = build();
+    const keys = async (spec: Partial<ServiceSpec> | undefined): Promise<string[]> => {
+      tracker.setService('ns/balanced', spec === undefined ? [] : portsOf(service(spec)));
+      await tracker.take();
+      return [...tracker.balanced.keys()];
+    };
+    const balanced = { type: 'LoadBalancer', externalTrafficPolicy: 'Local', healthCheckNodePort: 31_000 };
+    expect(await keys(balanced)).toEqual(['ns/balanced']);
+    expect(await keys({})).toEqual([]);
+    expect(await keys(balanced)).toEqual(['ns/balanced']);
+    expect(await keys(undefined)).toEqual([]);
+  });
+
   it('tells the endpoints of a protocol in all slices', () => {
     const tracker = build();
     const dns = { ...slice('a', [{ addresses: ['10.0.0.1'] }]), ports: [{ name: 'dns', port: 53, protocol: 'UDP' }] };

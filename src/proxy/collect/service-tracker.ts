@@ -15,6 +15,8 @@ export class ServiceTracker {
   /** By Service and slice. The informer's own lists, not copies: there are many. */
   readonly #slices = new Map<string, Map<string, EndpointLists>>();
   readonly #states = new Map<string, ServiceState>();
+  /** Of the states those with a health check port: few, and asked for after each sync. */
+  readonly #balanced = new Map<string, ServiceState>();
   #dirty = new Set<string>();
   /** Services whose ports differ from those of the last `take`. */
   readonly #changedServices = new Set<string>();
@@ -57,6 +59,11 @@ export class ServiceTracker {
     return this.#states;
   }
 
+  /** Of these the Services with a health check port. */
+  get balanced(): ReadonlyMap<string, ServiceState> {
+    return this.#balanced;
+  }
+
   /**
    * Takes the pending changes over into `states` and names the Services that differ now. What changes meanwhile may be
    * in already, and is looked at again by the next `take`.
@@ -72,6 +79,8 @@ export class ServiceTracker {
       if (++taken % servicesPerTurn === 0) await new Promise<void>((resolve) => setImmediate(resolve));
       const before = this.#states.get(key);
       const after = this.#state(key);
+      if (after?.ports.some(({ healthCheckNodePort }) => healthCheckNodePort !== 0)) this.#balanced.set(key, after);
+      else this.#balanced.delete(key);
       if (after === undefined) this.#states.delete(key);
       else if (isSameState(before, after)) continue;
       else this.#states.set(key, after);
