@@ -9,7 +9,7 @@ import { HopelessError, awaitUntil } from '../await-until.ts';
 import { type NodeProcess, PrivateNode } from '../e2e/support/private-node.ts';
 import { etcdUrl, lastLines, startControlPlane, writeUser } from './control-plane-on-a-node.ts';
 import type { BenchMode, LoopDelay } from './proxy-figures.ts';
-import { endpointNetwork } from './proxy-services.ts';
+import { benchNode, endpointNetwork, nodeIp } from './proxy-services.ts';
 import type { SeedOptions } from './seed-services.ts';
 
 const seedTimeoutMs = 300_000;
@@ -36,7 +36,7 @@ const wayOut = [
   ['link', 'add', 'up0', 'type', 'veth', 'peer', 'name', 'up1'],
   ['link', 'set', 'up1', 'up'],
   ['link', 'set', 'up0', 'up'],
-  ['addr', 'add', '10.79.0.1/24', 'dev', 'up0'],
+  ['addr', 'add', `${nodeIp}/24`, 'dev', 'up0'],
   ['route', 'add', 'default', 'via', '10.79.0.254'],
 ];
 
@@ -169,6 +169,6 @@ function proxyConfig(mode: BenchMode, kubeconfig: string): object {
     clientConnection: { kubeconfig },
     clusterCIDR: '10.244.0.0/16',
     conntrack: { maxPerCore: 0, min: 0 },
-    hostnameOverride: 'bench-node',
+    hostnameOverride: benchNode,
   };
 }

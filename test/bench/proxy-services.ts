@@ -7,6 +7,8 @@ export const endpointsPerService = 5;
 export const endpointNetwork = '10.128.0.0/12';
 export const servicePort = 80;
 export const endpointPort = 8080;
+export const benchNode = 'bench-node';
+export const nodeIp = '10.79.0.1';
 /** The one whose endpoint changes. */
 export const measuredService = 'measured';
 export const measuredSlice = `${measuredService}-7xk2p`;
@@ -31,6 +33,18 @@ export function storedServices(from: number, to: number): Array<{ key: string; v
     const ips = Array.from({ length: endpointsPerService }, (__, i) => dotted(first + i));
     return storedService(`service-${index}`, `service-${index}-7xk2p`, clusterIpOf(index), ips);
   });
+}
+
+/** The node that the proxy runs on: NodePorts answer on its addresses. */
+export function storedNode(): { key: string; value: string } {
+  const node = {
+    apiVersion: 'v1',
+    kind: 'Node',
+    metadata: { name: benchNode, uid: randomUUID(), creationTimestamp: createdAt },
+    spec: { podCIDR: '10.244.0.0/24', podCIDRs: ['10.244.0.0/24'] },
+    status: { addresses: [{ type: 'InternalIP', address: nodeIp }] },
+  };
+  return { key: `/registry/minions/${benchNode}`, value: JSON.stringify(node) };
 }
 
 export function storedMeasured(): Array<{ key: string; value: string }> {

@@ -37,6 +37,8 @@ const never = new AbortController().signal;
 const pauseMs = 1300;
 /** Changes that are recorded for the tools alone. */
 const recordedChanges = 10;
+/** Changes whose processor time is taken. */
+const costedChanges = 10;
 /** The proxy gives memory back half a minute after its start. */
 const restAfterMs = 45_000;
 
@@ -110,9 +112,12 @@ class ProxyBench {
       const { startMs, syncMs } = proxy;
       const started = await readUsage(proxy.process.id.pid);
       const { spacedMs } = await this.#change(rounds, 0);
-      const changed = await readUsage(proxy.process.id.pid);
       const { backToBackMs } = await this.#change(0, backToBack);
       const loop = await this.#node.loopDelay(proxy);
+      // from now on nothing but its work wakes the process
+      const before = await readUsage(proxy.process.id.pid);
+      await this.#change(costedChanges, 0);
+      const { cpuSeconds } = usageBetween(before, await readUsage(proxy.process.id.pid));
       return {
         mode,
         services,
@@ -124,7 +129,7 @@ class ProxyBench {
         backToBackMs,
         loop,
         startCpuSeconds: started.cpuSeconds,
-        cpuSecondsPerChange: usageBetween(started, changed).cpuSeconds / rounds,
+        cpuSecondsPerChange: cpuSeconds / costedChanges,
         rssPeakBytes: await peakRssBytes(proxy),
         ...(await this.#rest(proxy)),
       };
@@ -162,7 +167,7 @@ class ProxyBench {
   async #rest({ process: { id }, startMs }: RunningProxy): Promise<{ restCpuPercent: number; rssRestBytes: number }> {
     const { restSeconds, rounds } = this.#options;
     if (restSeconds > 0) {
-      await systemClock.sleep(Math.max(3000, restAfterMs - startMs - rounds * pauseMs), never);
+      await systemClock.sleep(Math.max(3000, restAfterMs - startMs - (rounds + costedChanges) * pauseMs), never);
     }
     const from = await readUsage(id.pid);
     await systemClock.sleep(Math.max(1, restSeconds) * 1000, never);

@@ -5,7 +5,7 @@
  *     node test/bench/seed-services.ts '{"etcdUrl": …, "from": 0, "to": 100}'
  */
 import { Etcd } from '../../src/adapters/etcd/etcd.ts';
-import { storedMeasured, storedServices } from './proxy-services.ts';
+import { storedMeasured, storedNode, storedServices } from './proxy-services.ts';
 
 export interface SeedOptions {
   etcdUrl: string;
@@ -22,7 +22,10 @@ const never = new AbortController().signal;
 
 const options = JSON.parse(process.argv[2] ?? '{}') as SeedOptions; // given by our own program
 const etcd = new Etcd({ ...options, endpoints: [options.etcdUrl], timeoutMs: 60_000 });
-const values = [...storedServices(options.from, options.to), ...(options.from === 0 ? storedMeasured() : [])].values();
+const values = [
+  ...storedServices(options.from, options.to),
+  ...(options.from === 0 ? [storedNode(), ...storedMeasured()] : []),
+].values();
 await Promise.all(
   Array.from({ length: writesAtOnce }, async () => {
     for (const { key, value } of values) {
