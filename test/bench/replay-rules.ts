@@ -4,8 +4,10 @@
  *
  *     node test/bench/replay-rules.ts '{"inputs": [{"tool": …, "args": […], "path": …}]}'
  */
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { promisify } from 'node:util';
 import { systemClock } from '../../src/base/clock.ts';
 
 export interface RecordedInput {
@@ -23,6 +25,8 @@ export interface ReplayResult {
   tookMs: number[];
 }
 
+const execFileAsync = promisify(execFile);
+
 function run({ tool, args, path }: RecordedInput): Promise<void> {
   const fd = openSync(path, 'r');
   const child = spawn(tool, args, { stdio: [fd, 'ignore', 'inherit'] });
@@ -36,8 +40,17 @@ function run({ tool, args, path }: RecordedInput): Promise<void> {
   });
 }
 
+/** Rules may count into objects of the kernel that have to be there before. */
+async function makeCounters({ path }: RecordedInput): Promise<void> {
+  const names = (await readFile(path, 'utf8')).matchAll(/--nfacct-name (\S+)/g);
+  for (const name of new Set([...names].map((match) => match[1] ?? ''))) {
+    await execFileAsync('nfacct', ['add', name]).catch(() => {}); // there already; else the tool says so
+  }
+}
+
 const { inputs } = JSON.parse(process.argv[2] ?? '{}') as ReplayOptions; // given by our own program
 const result: ReplayResult = { tookMs: [] };
+for (const input of inputs) await makeCounters(input);
 for (const input of inputs) {
   const startMs = systemClock.monotonicMs();
   await run(input);

@@ -5,7 +5,7 @@
  * by itself and is never looked at.
  */
 import { SocketAddress } from 'node:net';
-import { type IpFamily, type ServiceState, endpointAddress, endpointsKey } from '../proxy-model.ts';
+import { type Endpoint, type IpFamily, type ServiceState, endpointAddress, endpointsKey } from '../proxy-model.ts';
 
 export type FlowProtocol = 'udp' | 'sctp';
 export const flowProtocols: readonly FlowProtocol[] = ['udp', 'sctp'];
@@ -109,15 +109,16 @@ function* targets(state: ServiceState | undefined): Generator<Target> {
     if (protocol === 'tcp') continue;
     const endpoints = state?.endpoints.get(endpointsKey(portName, protocol)) ?? [];
     const all = endpoints.map(({ ip, port: to }) => flowAddress(ip, to));
-    const serving = endpoints
-      .filter(({ isReady, isServing, isTerminating }) => isReady || (isServing && isTerminating))
-      .map(({ ip, port: to }) => flowAddress(ip, to));
+    const serving = all.filter((_, i) => isServing(endpoints[i]));
     for (const ip of [clusterIp, ...loadBalancerIps, ...externalIps]) {
       yield { address: `${protocol} ${flowAddress(ip, port)}`, protocol, serving, all };
     }
     if (nodePort !== 0) yield { address: nodePortAddress(protocol, nodePort), protocol, serving, all };
   }
 }
+
+const isServing = (endpoint: Endpoint | undefined): boolean =>
+  endpoint !== undefined && (endpoint.isReady || (endpoint.isServing && endpoint.isTerminating));
 
 const nodePortAddress = (protocol: FlowProtocol, port: number): string => `${protocol} :${port}`;
 const protocolOf = (address: string): FlowProtocol => (address.startsWith('udp ') ? 'udp' : 'sctp');
