@@ -56,6 +56,9 @@ export interface FlowRequest {
   readonly endpoints: (protocol: FlowProtocol) => Iterable<{ readonly ip: string; readonly port: number }>;
 }
 
+/** Services taken over in one go before others get a turn. */
+const servicesPerTurn = 200;
+
 export class FlowReconciler {
   readonly #need: FlowReconcilerNeed;
   readonly #stale = new StaleFlows();
@@ -77,7 +80,9 @@ export class FlowReconciler {
     this.#ranges = ranges;
     if (changed === 'all' || isNewRange) for (const protocol of flowProtocols) this.#pending.add(protocol);
     const keys = changed === 'all' ? new Set([...services.keys(), ...this.#stale.keys()]) : changed;
+    let taken = 0;
     for (const key of keys) {
+      if (++taken % servicesPerTurn === 0) await new Promise<void>((resolve) => setImmediate(resolve));
       for (const protocol of this.#stale.update(key, services.get(key))) this.#pending.add(protocol);
     }
     if (this.#isMissing) this.#stale.settled();
