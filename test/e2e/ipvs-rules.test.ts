@@ -27,7 +27,7 @@ function setsOf(family: IpFamily) {
     nodePort: 30080,
     externalIps: [pick('203.0.113.1', 'fd03::1')],
     loadBalancerIps: [pick('203.0.113.2', 'fd03::2')],
-    sourceRanges: [pick('0.0.0.0/0', '::/0'), pick('10.0.0.0/8', 'fd10::/32'), pick('10.1.2.3/32', 'fd11::3/128')],
+    sourceRanges: [pick('0.0.0.0/0', '::/0'), pick('10.7.0.1/8', 'FD10:0:7::1/32'), pick('10.1.2.3/32', 'fd11::3/128')],
     healthCheckNodePort: 30111,
   };
   const endpoints = [testEndpoint(pick('10.1.0.1', 'fd01::1'), { isLocal: true })];

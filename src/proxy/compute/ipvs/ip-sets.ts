@@ -1,5 +1,6 @@
 /** The ipsets of mode ipvs: which there are, what they are called, and how one becomes another. Pure. */
 import type { IpFamily } from '../../proxy-model.ts';
+import { parseCidr } from '../ip-ranges.ts';
 
 const types = {
   'LOOP-BACK': 'hash:ip,port,ip',
@@ -72,10 +73,44 @@ function parameters(name: SetName, family: IpFamily): string {
 }
 
 /**
- * A range as entries of a set of networks. The kernel knows no network of length 0 there, so that one is two halves; and
- * it shows a single address without its length.
+ * A range as entries of a set of networks, as the kernel shows them: it clears the bits of the host, writes a single
+ * address without its length, and knows no network of length 0, so that one is two halves. Empty for what is no range.
  */
-export function networkEntries(cidr: string): string[] {
-  if (cidr.endsWith('/0')) return cidr.includes(':') ? ['::/1', '8000::/1'] : ['0.0.0.0/1', '128.0.0.0/1'];
-  return [cidr.replace(cidr.includes(':') ? /\/128$/ : /\/32$/, '')];
+export function networkEntries(text: string): string[] {
+  const cidr = parseCidr(text);
+  if (cidr === undefined) return [];
+  const { family, prefix } = cidr;
+  if (prefix === 0) return family === 'IPv6' ? ['::/1', '8000::/1'] : ['0.0.0.0/1', '128.0.0.0/1'];
+  const network = family === 'IPv6' ? networkOfIpv6(cidr.address, prefix) : networkOfIpv4(cidr.address, prefix);
+  return [prefix === (family === 'IPv6' ? 128 : 32) ? network : `${network}/${prefix}`];
+}
+
+function networkOfIpv4(address: string, prefix: number): string {
+  return masked(address.split('.').map(Number), 8, prefix).join('.');
+}
+
+function networkOfIpv6(address: string, prefix: number): string {
+  const [left = '', right] = shortIpv6(address).split('::');
+  const groupsOf = (part: string): number[] => (part === '' ? [] : part.split(':').map((group) => parseInt(group, 16)));
+  const head = groupsOf(left);
+  const tail = groupsOf(right ?? '');
+  const groups = [...head, ...Array<number>(8 - head.length - tail.length).fill(0), ...tail];
+  return shortIpv6(
+    masked(groups, 16, prefix)
+      .map((group) => group.toString(16))
+      .join(':'),
+  );
+}
+
+/** `fd00:0::0:1` and `fd00::1` are the same address: the latter. */
+function shortIpv6(address: string): string {
+  return new URL(`http://[${address}]`).hostname.slice(1, -1);
+}
+
+/** Clears all bits after the first `prefix`. */
+function masked(parts: readonly number[], bitsEach: number, prefix: number): number[] {
+  return parts.map((part, i) => {
+    const bits = Math.min(Math.max(prefix - i * bitsEach, 0), bitsEach);
+    return part & ~((1 << (bitsEach - bits)) - 1);
+  });
 }
