@@ -50,6 +50,11 @@ export function drainKey({ server, realServer }: Draining): string {
   return `${serverKey(server)} ${realServer}`;
 }
 
+/** A line for `ipvsadm --restore`. */
+export function realServerRemoval({ server, realServer }: Draining): string {
+  return `-d ${words(server)} -r ${realServer}`;
+}
+
 /** Reads `ipvsadm --save --numeric`. Services by firewall mark are not ours and left out. */
 export function parseIpvsadmSave(text: string): Map<string, KernelServer> {
   const servers = new Map<string, KernelServer>();
