@@ -34,7 +34,7 @@ const resultsPath = join(root, 'docs', 'proxy-results.jsonl');
 const measureTimeoutMs = 15 * 60_000;
 const never = new AbortController().signal;
 /** Longer than the proxy's least time between two syncs (1 s), so that no change waits for the one before. */
-const pauseMs = 1300;
+const pauseMs = 1600;
 /** Changes that are recorded for the tools alone. */
 const recordedChanges = 10;
 /** Changes whose processor time is taken. */
