@@ -22,7 +22,7 @@ const packageHomes: Record<string, string[]> = {
   '@grpc/proto-loader': ['src/base/grpc.ts'],
   'dns-packet': ['src/cluster-dns/wire/'],
   execa: ['src/adapters/processes/'],
-  koffi: ['src/adapters/mounts/', 'src/adapters/program-memory/'],
+  koffi: ['src/adapters/mounts/', 'src/adapters/program-memory/', 'src/adapters/nftables/'],
   pino: ['src/base/logger.ts'],
   'pino-pretty': ['src/base/logger.ts'],
   systeminformation: ['src/adapters/host/'],

@@ -1,14 +1,17 @@
 /**
- * The nft tool. Owns the calls: one at a time, argument vectors only, rules streamed to the standard input. Promises
- * that an input is applied whole or not at all; knows no Kubernetes.
+ * The nft tool. Owns the calls: one write at a time, argument vectors only, rules streamed to the standard input.
+ * Promises that an input is applied whole or not at all, and tells when somebody else has written; knows no Kubernetes.
  */
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { StringDecoder } from 'node:string_decoder';
 import { ConflictError, NotFoundError } from '../../base/errors.ts';
 import { Semaphore } from '../../base/semaphore.ts';
-import { quoteForShell } from '../processes/processes.ts';
-import { type ListedTable, parseSetElements, parseTable } from './parse-listing.ts';
+import { quoteForShell, streamCommand } from '../processes/processes.ts';
+import { rulesetGeneration } from './generation.ts';
+import { type TableObjects, parseNames, parseSetElements } from './parse-listing.ts';
+import { type TableSink, TableTextReader } from './read-table-text.ts';
 
 export type NftFamily = 'ip' | 'ip6';
 /** Commands of the nft language, in pieces of any length. */
@@ -20,7 +23,11 @@ const stderrBytesMax = 64 * 1024;
 
 export class Nftables {
   readonly #timeoutMs: number;
+  /** Of those who write. */
   readonly #turn = new Semaphore(1);
+  #isWriting = false;
+  #generation: number | undefined;
+  #foreignCommits = 0;
 
   constructor({ timeoutMs = 300_000 }: { timeoutMs?: number } = {}) {
     this.#timeoutMs = timeoutMs;
@@ -48,17 +55,62 @@ export class Nftables {
 
   /** Applies `input` in one transaction: all of it, or nothing when this throws. */
   async apply(input: NftInput, signal: AbortSignal): Promise<void> {
-    await this.#run(['-f', '-'], input, signal);
+    await this.#turn.with(signal, async () => {
+      this.#countForeign(0);
+      this.#isWriting = true;
+      let ownCommits = 0;
+      try {
+        await this.#run(['-f', '-'], input, signal);
+        ownCommits = 1;
+      } finally {
+        this.#isWriting = false;
+        this.#countForeign(ownCommits);
+      }
+    });
   }
 
-  /** What a table consists of, without the elements of its sets and maps; undefined when there is no such table. */
-  async table(family: NftFamily, name: string, signal: AbortSignal): Promise<ListedTable | undefined> {
-    try {
-      return parseTable(await this.#run(['--json', '--terse', 'list', 'table', family, name], [], signal));
-    } catch (err) {
-      if (err instanceof NotFoundError && !isNotInstalled(err)) return undefined;
-      throw err;
+  /**
+   * How often anybody else has changed any rule set of this network namespace, from some start on. Undefined where the
+   * kernel does not tell. A look costs microseconds.
+   */
+  foreignCommits(): number | undefined {
+    if (this.#isWriting) return this.#foreignCommits;
+    this.#countForeign(0);
+    return this.#generation === undefined ? undefined : this.#foreignCommits;
+  }
+
+  #countForeign(ownCommits: number): void {
+    const generation = rulesetGeneration();
+    if (generation !== undefined && this.#generation !== undefined) {
+      // a commit without effect does not count
+      this.#foreignCommits += Math.max(0, generation - this.#generation - ownCommits);
     }
+    this.#generation = generation;
+  }
+
+  /** Tells a table's chains, rules and elements, at the lowest priority. @throws {NotFoundError} when there is none */
+  async readTable(family: NftFamily, name: string, sink: TableSink, signal: AbortSignal): Promise<void> {
+    const reader = new TableTextReader(sink);
+    const decoder = new StringDecoder('utf8');
+    const args = ['list', 'table', family, name];
+    const { exitCode, stderr } = await streamCommand('nft', args, (piece) => reader.push(decoder.write(piece)), signal)
+      .done;
+    if (exitCode !== 0) throw explain(args, exitCode, stderr, undefined);
+  }
+
+  /**
+   * What a table consists of: empty lists when there is none. Listing a whole table costs as much as its elements, even
+   * where they are not shown; listing objects by kind does not.
+   */
+  async objects(family: NftFamily, table: string, signal: AbortSignal): Promise<TableObjects> {
+    const list = async (kind: 'chains' | 'sets' | 'maps'): Promise<string[]> =>
+      parseNames(await this.#run(['--json', '--terse', 'list', kind, family], [], signal), table);
+    return { chains: await list('chains'), sets: await list('sets'), maps: await list('maps') };
+  }
+
+  /** The chains among them. */
+  async chainNames(family: NftFamily, table: string, signal: AbortSignal): Promise<string[]> {
+    return parseNames(await this.#run(['--json', 'list', 'chains', family], [], signal), table);
   }
 
   /** The keys in a set: each its fields' texts. Counts for nothing less than all of them: keep it off busy paths. */
@@ -78,20 +130,18 @@ export class Nftables {
   }
 
   async #run(args: readonly string[], input: NftInput, signal: AbortSignal): Promise<string> {
-    return this.#turn.with(signal, async () => {
-      const child = spawn('nft', [...args], { stdio: 'pipe', signal, timeout: this.#timeoutMs });
-      const ended = outcomeOf(child);
-      // a tool that has found an error closes its input: its exit code says more than our broken pipe
-      const written = pipeline(Readable.from(input), child.stdin).then(
-        () => undefined,
-        (err: unknown) => ({ err }),
-      );
-      const { code, stdout, stderr, error } = await ended;
-      const failed = await written;
-      if (code !== 0) throw explain(args, code, stderr, error);
-      if (failed !== undefined) throw new Error('Cannot write all commands to `nft`', { cause: failed.err });
-      return stdout;
-    });
+    const child = spawn('nft', [...args], { stdio: 'pipe', signal, timeout: this.#timeoutMs });
+    const ended = outcomeOf(child);
+    // a tool that has found an error closes its input: its exit code says more than our broken pipe
+    const written = pipeline(Readable.from(input), child.stdin).then(
+      () => undefined,
+      (err: unknown) => ({ err }),
+    );
+    const { code, stdout, stderr, error } = await ended;
+    const failed = await written;
+    if (code !== 0) throw explain(args, code, stderr, error);
+    if (failed !== undefined) throw new Error('Cannot write all commands to `nft`', { cause: failed.err });
+    return stdout;
   }
 }
 

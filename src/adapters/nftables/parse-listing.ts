@@ -1,44 +1,17 @@
 /** What `nft --json list …` prints, in our words. Pure. */
 
-export interface ListedTable {
-  readonly comment: string;
+export interface TableObjects {
   readonly chains: readonly string[];
-  /** Sets and maps. */
   readonly sets: readonly string[];
-  /** How many rules each chain has. */
-  readonly ruleCounts: ReadonlyMap<string, number>;
+  readonly maps: readonly string[];
 }
 
-interface Listing {
-  readonly nftables?: ReadonlyArray<Record<string, unknown>>;
-}
-
-/** @throws {Error} when it is written in a form of JSON that we do not know */
-function parseListing(json: string): ReadonlyArray<Record<string, unknown>> {
-  const { nftables = [] } = JSON.parse(json) as Listing; // checked by its version just below
-  const metainfo = nftables.find((entry) => 'metainfo' in entry)?.['metainfo'];
-  const version = field(metainfo, 'json_schema_version');
-  if (version !== 1)
-    throw new Error(`Cannot read the listing of nft: its form has version "${String(version)}", expected 1`);
-  return nftables;
-}
-
-export function parseTable(json: string): ListedTable {
-  let comment = '';
-  const chains: string[] = [];
-  const sets: string[] = [];
-  const ruleCounts = new Map<string, number>();
-  for (const entry of parseListing(json)) {
-    if ('table' in entry) comment = text(field(entry['table'], 'comment'));
-    else if ('chain' in entry) chains.push(text(field(entry['chain'], 'name')));
-    else if ('set' in entry) sets.push(text(field(entry['set'], 'name')));
-    else if ('map' in entry) sets.push(text(field(entry['map'], 'name')));
-    else if ('rule' in entry) {
-      const chain = text(field(entry['rule'], 'chain'));
-      ruleCounts.set(chain, (ruleCounts.get(chain) ?? 0) + 1);
-    }
-  }
-  return { comment, chains, sets, ruleCounts };
+/** Of the chains, sets or maps of a whole family the names of those in one table. */
+export function parseNames(json: string, table: string): string[] {
+  return parseListing(json)
+    .map((entry) => entry['chain'] ?? entry['set'] ?? entry['map'])
+    .filter((object) => text(field(object, 'table')) === table)
+    .map((object) => text(field(object, 'name')));
 }
 
 /** Keys of a set's elements, each as the texts of its fields. */
@@ -46,6 +19,17 @@ export function parseSetElements(json: string): string[][] {
   const set = parseListing(json).find((entry) => 'set' in entry)?.['set'];
   const elements = field(set, 'elem');
   return Array.isArray(elements) ? elements.map(keyOf) : [];
+}
+
+/** @throws {Error} when it is written in a form of JSON that we do not know */
+function parseListing(json: string): ReadonlyArray<Record<string, unknown>> {
+  const { nftables = [] } = JSON.parse(json) as { nftables?: ReadonlyArray<Record<string, unknown>> }; // its version:
+  const metainfo = nftables.find((entry) => 'metainfo' in entry)?.['metainfo'];
+  const version = field(metainfo, 'json_schema_version');
+  if (version !== 1) {
+    throw new Error(`Cannot read the listing of nft: its form has version "${String(version)}", expected 1`);
+  }
+  return nftables;
 }
 
 /** An element with a timeout or a comment is wrapped once more. */

@@ -17,7 +17,7 @@ export const nftablesBackend: ProxyBackend = { build, cleanUp };
 const kernelMin = [5, 13] as const;
 const skipKernelCheck = 'KUBE_PROXY_NFTABLES_SKIP_KERNEL_VERSION_CHECK';
 
-async function build({ config, node, settings, clock, log }: BackendNeed, signal: AbortSignal) {
+async function build({ config, node, settings, metrics, clock, log }: BackendNeed, signal: AbortSignal) {
   const nft = new Nftables();
   await nft.version(signal);
   if ((process.env[skipKernelCheck] ?? '') === '' && isOlderKernel(release())) {
@@ -36,9 +36,14 @@ async function build({ config, node, settings, clock, log }: BackendNeed, signal
           masqueradeAll: config.masqueradeAll,
           nodePortAddresses: () => nodePortAddresses(config.nodePortAddresses, node.ips, family),
           localTraffic: () => localTraffic(config.localDetection, node.podCidrs, family),
-          onCleanUpFailed: () => {},
         },
-        { nft, interfaceIps: () => interfaceIps(family), clock, log: log.child({ room: 'install' }) },
+        {
+          nft,
+          interfaceIps: () => interfaceIps(family),
+          onCleanUpFailed: () => metrics.nftablesCleanupFailed(family),
+          clock,
+          log: log.child({ room: 'install', family }),
+        },
       ),
     );
   }

@@ -9,6 +9,7 @@ const context: ElementContext = {
   masqueradeAll: false,
   localTraffic: { kind: 'source', cidr: '10.180.0.0/16' },
   nodePortIps: undefined,
+  serviceCidrs: [],
   node: { name: 'node-1', zone: undefined, ip: '192.168.0.2' },
 };
 

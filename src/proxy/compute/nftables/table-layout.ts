@@ -21,6 +21,8 @@ export interface LayoutContext {
   readonly localTraffic: LocalTraffic | undefined;
   /** Addresses that NodePorts answer on; undefined: all of the node's but loopback. */
   readonly nodePortIps: readonly string[] | undefined;
+  /** Ranges that cluster IPs come from: what of them is no Service's leads nowhere. */
+  readonly serviceCidrs: readonly string[];
 }
 
 /** The words of the nft language for a family. */
@@ -76,7 +78,10 @@ export interface SetDefinition {
 const affinitySizeMax = 1_048_576;
 
 /** Sets and maps by name, in the order in which they are made. */
-export function setDefinitions({ family, nodePortIps }: LayoutContext): Map<string, SetDefinition> {
+export function setDefinitions({
+  family,
+  nodePortIps,
+}: Pick<LayoutContext, 'family' | 'nodePortIps'>): Map<string, SetDefinition> {
   const { ip, address } = familyWords(family);
   const frontend = `${address} . inet_proto . inet_service`;
   const set = (definition: string): SetDefinition => ({ kind: 'set', definition });

@@ -22,7 +22,8 @@ export interface Change {
   readonly newSharedChains: readonly string[];
   /** Chains that nobody uses any more. */
   readonly goneChains: readonly string[];
-  readonly goneStickyNumbers: boolean;
+  /** Endpoints are gone that clients may be remembered with. */
+  readonly hasGoneSticky: boolean;
 }
 
 /**
@@ -42,12 +43,8 @@ export class InstalledState {
     return this.#stickyNumbers;
   }
 
-  hasStickyClients(key: string): boolean {
+  isSticky(key: string): boolean {
     return this.#services.get(key)?.ports.some(({ affinitySeconds }) => affinitySeconds !== undefined) === true;
-  }
-
-  get keys(): IterableIterator<string> {
-    return this.#services.keys();
   }
 
   /** Takes over how some Services are now; undefined: gone. */
@@ -126,7 +123,7 @@ class Diff {
   readonly #added = new Map<string, string>();
   readonly #chains = new Map<string, readonly string[]>();
   readonly #goneChains = new Set<string>();
-  #goneStickyNumbers = false;
+  #hasGoneSticky = false;
 
   constructor(uses: Map<string, number>, sticky: Set<number>, lacksLocal: { internal: number; external: number }) {
     this.#uses = uses;
@@ -152,7 +149,7 @@ class Diff {
     }
     for (const number of before.stickyNumbers) this.#stickyNumbers.delete(number);
     for (const number of after.stickyNumbers) this.#stickyNumbers.add(number);
-    this.#goneStickyNumbers ||= before.stickyNumbers.some((number) => !this.#stickyNumbers.has(number));
+    this.#hasGoneSticky ||= before.stickyNumbers.some((number) => !this.#stickyNumbers.has(number));
     for (const policy of ['internal', 'external'] as const) {
       this.#lacksLocal[policy] += after.lacksLocal[policy] - before.lacksLocal[policy];
     }
@@ -179,7 +176,7 @@ class Diff {
       chains: this.#chains,
       newSharedChains,
       goneChains: [...this.#goneChains],
-      goneStickyNumbers: this.#goneStickyNumbers,
+      hasGoneSticky: this.#hasGoneSticky,
     };
   }
 

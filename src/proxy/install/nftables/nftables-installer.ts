@@ -1,29 +1,35 @@
 import type { NftFamily, NftInput } from '../../../adapters/nftables/nftables.ts';
-import type { ListedTable } from '../../../adapters/nftables/parse-listing.ts';
+import type { TableObjects } from '../../../adapters/nftables/parse-listing.ts';
 import type { Clock } from '../../../base/clock.ts';
-import { describeError } from '../../../base/errors.ts';
+import { describeError, isNotFound } from '../../../base/errors.ts';
 import type { Logger } from '../../../base/logger.ts';
 import { Semaphore } from '../../../base/semaphore.ts';
 import type { LocalTraffic } from '../../compute/local-traffic.ts';
 import { type NodePortAddresses, matchingAddresses } from '../../compute/node-port-addresses.ts';
 import type { ElementContext } from '../../compute/nftables/service-elements.ts';
 import { canonicalIp } from '../../compute/nftables/source-ranges.ts';
-import { familyWords, setDefinitions, tableName } from '../../compute/nftables/table-layout.ts';
-import type { IpFamily, NodeFacts, ServiceState } from '../../proxy-model.ts';
+import { endpointsMap, familyWords, setDefinitions, tableName } from '../../compute/nftables/table-layout.ts';
+import type { IpFamily } from '../../proxy-model.ts';
 import { type Installer, PartialSyncError, type SyncReport, type SyncRequest } from '../installer.ts';
-import { type Change, InstalledState } from './installed-state.ts';
+import { changesInSlices } from './change-slices.ts';
+import { type CheckNeed, missingChains, tableDifferences } from './installed-check.ts';
+import { InstalledState } from './installed-state.ts';
+import { StickyPairs } from './sticky-pairs.ts';
 import { TransactionText, deleteChains } from './transaction-text.ts';
 
-export interface NftNeed {
+export interface NftNeed extends CheckNeed {
   apply(input: NftInput, signal: AbortSignal): Promise<void>;
-  table(family: NftFamily, name: string, signal: AbortSignal): Promise<ListedTable | undefined>;
+  objects(family: NftFamily, table: string, signal: AbortSignal): Promise<TableObjects>;
   setElements(family: NftFamily, table: string, set: string, signal: AbortSignal): Promise<string[][]>;
+  foreignCommits(): number | undefined;
 }
 
 export interface NftablesInstallerNeed {
   nft: NftNeed;
   /** The machine's own addresses of the family, read when NodePorts are limited to some of them. */
   interfaceIps: () => string[];
+  /** Told when what nobody uses any more cannot be deleted. */
+  onCleanUpFailed: () => void;
   clock: Clock;
   log: Logger;
 }
@@ -35,81 +41,123 @@ export interface NftablesInstallerOptions {
   /** Read at each sync: both follow the node object. */
   nodePortAddresses: () => NodePortAddresses;
   localTraffic: () => LocalTraffic | undefined;
-  /** Told when chains that nobody uses cannot be deleted. */
-  onCleanUpFailed: () => void;
 }
 
 const fullSyncPeriodMs = 3_600_000;
-/** Services handled in one go before others get a turn: well under 20 ms of work. */
-const sliceSize = 100;
+/** Chains go some time after their last use: older kernels still count it in the transaction that ends it. */
 const emptiedMs = 1000;
-const tidyPeriodMs = 2000;
+const watchPeriodMs = 1000;
+/** The whole table is read at most this part of the time. */
+const readShare = 0.05;
+const readPauseMinMs = 2000;
+/** Where the kernel does not tell whether somebody has written. */
+const blindPauseMs = 30_000;
 
 /**
  * Services as elements of a few nftables maps. Owns the picture of what the kernel holds of ours. A full sync writes
- * everything in one transaction, beside which the former state is in force; any other writes the elements that differ.
+ * everything in one transaction, until which the former state is in force; any other writes the elements that differ.
  */
 export class NftablesInstaller implements Installer {
   readonly #options: NftablesInstallerOptions;
   readonly #need: NftablesInstallerNeed;
+  readonly #table: readonly [NftFamily, string];
+  readonly #sticky: StickyPairs;
+  /** One sync or piece of upkeep at a time. */
   readonly #turn = new Semaphore(1);
   #state = new InstalledState();
   #text: TransactionText | undefined;
   #contextText = '';
   #needsFull = true;
   #lastFullMs = 0;
+  /** Transactions so far: what is read across one is no picture of anything. */
+  #transactions = 0;
   /** Chains without rules that nobody uses, and since when. */
   readonly #emptied = new Map<string, number>();
 
   constructor(options: NftablesInstallerOptions, need: NftablesInstallerNeed) {
     this.#options = options;
     this.#need = need;
+    this.#table = [familyWords(options.family).table, tableName];
+    this.#sticky = new StickyPairs(this.#table, need.nft);
   }
 
   sync(request: SyncRequest, signal: AbortSignal): Promise<SyncReport> {
     return this.#turn.with(signal, () => this.#sync(request, signal));
   }
 
-  async watch(_onLost: () => void, signal: AbortSignal): Promise<void> {
-    const { clock } = this.#need;
+  /** Tidies up behind syncs, and looks after what others do to our table whenever anybody has written any rules. */
+  async watch(onLost: () => void, signal: AbortSignal): Promise<void> {
+    const { clock, log } = this.#need;
+    const lost = (what: readonly string[]): void => {
+      this.#needsFull = true;
+      log.warn({ what: what.slice(0, 10) }, 'our nftables rules were changed by somebody else, writing them again');
+      onLost();
+    };
+    let namesSeen: number | undefined;
+    let readSeen: number | undefined;
+    let nextReadMs = 0;
     while (!signal.aborted) {
-      await clock.sleep(tidyPeriodMs, signal);
+      await clock.sleep(watchPeriodMs, signal);
       if (signal.aborted) return;
-      await this.#turn.with(signal, () => this.#deleteEmptied(signal));
-    }
-  }
-
-  /** Chains go some time after their last use has gone: older kernels still count it in the same transaction. */
-  async #deleteEmptied(signal: AbortSignal): Promise<void> {
-    const { nft, clock, log } = this.#need;
-    const { family, onCleanUpFailed } = this.#options;
-    const nowMs = clock.monotonicMs();
-    const due = [...this.#emptied].filter(([, sinceMs]) => nowMs - sinceMs >= emptiedMs).map(([name]) => name);
-    if (due.length === 0) return;
-    try {
-      await nft.apply([deleteChains(family, due)], signal);
-      for (const name of due) {
-        this.#emptied.delete(name);
-        this.#text?.ruleCounts.delete(name);
+      try {
+        await this.#turn.with(signal, () => this.#tidy(onLost, signal));
+        if (this.#needsFull) continue;
+        const commits = this.#need.nft.foreignCommits();
+        if (commits === undefined || commits !== namesSeen) {
+          const missing = await this.#ifStill((text) => missingChains(this.#need.nft, this.#table, text, signal));
+          if (missing === undefined) continue;
+          namesSeen = commits;
+          if (missing.length > 0) {
+            lost(missing.map((chain) => `chain ${chain}`));
+            continue;
+          }
+        }
+        const startMs = clock.monotonicMs();
+        if (startMs < nextReadMs || (commits !== undefined && commits === readSeen)) continue;
+        const different = await this.#ifStill((text) => this.#differences(text, signal));
+        const tookMs = clock.monotonicMs() - startMs;
+        const pauseMs = commits === undefined ? blindPauseMs : readPauseMinMs;
+        nextReadMs = clock.monotonicMs() + Math.max(pauseMs, tookMs / readShare);
+        if (different === undefined) continue;
+        readSeen = commits;
+        if (different.length > 0) lost(different);
+      } catch (err) {
+        if (signal.aborted) return;
+        log.debug({ reason: describeError(err) }, 'cannot look at our nftables table');
       }
-    } catch (err) {
-      if (signal.aborted) return;
-      onCleanUpFailed();
-      this.#needsFull = true; // it looks at what there is
-      log.warn({ chains: due.length, reason: describeError(err) }, 'cannot delete chains that nobody uses');
     }
   }
 
-  async #sync({ services, changed, node }: SyncRequest, signal: AbortSignal): Promise<SyncReport> {
-    const context = this.#context(node);
+  async #differences(text: TransactionText, signal: AbortSignal): Promise<string[]> {
+    try {
+      return await tableDifferences(this.#need.nft, this.#table, text, this.#dynamicSets(), signal);
+    } catch (err) {
+      if (isNotFound(err)) return ['the table'];
+      throw err;
+    }
+  }
+
+  /** Undefined when something was written, or is about to be, while `look` looked. */
+  async #ifStill<T>(look: (text: TransactionText) => Promise<T>): Promise<T | undefined> {
+    const before = this.#transactions;
+    const text = this.#text;
+    if (text === undefined || this.#needsFull) return undefined;
+    const seen = await look(text);
+    return before === this.#transactions && !this.#needsFull ? seen : undefined;
+  }
+
+  #dynamicSets(): ReadonlySet<string> {
+    const definitions = setDefinitions({ family: this.#options.family, nodePortIps: [] });
+    return new Set([...definitions].filter(([, { isDynamic }]) => isDynamic).map(([name]) => name));
+  }
+
+  async #sync(request: SyncRequest, signal: AbortSignal): Promise<SyncReport> {
+    const { services, changed } = request;
+    const context = this.#context(request);
     const contextText = JSON.stringify(context);
     const nowMs = this.#need.clock.monotonicMs();
-    const isFull =
-      changed === 'all' ||
-      this.#needsFull ||
-      this.#text === undefined ||
-      contextText !== this.#contextText ||
-      nowMs - this.#lastFullMs > fullSyncPeriodMs;
+    const isDue = nowMs - this.#lastFullMs > fullSyncPeriodMs;
+    const isFull = changed === 'all' || this.#needsFull || contextText !== this.#contextText || isDue;
     this.#needsFull = true; // until this sync has succeeded
     if (isFull) {
       await this.#syncAll(services, context, signal);
@@ -122,42 +170,38 @@ export class NftablesInstaller implements Installer {
     return { isFull, lacksLocal: { ...this.#state.lacksLocal }, rules: new Map() };
   }
 
-  #context(node: NodeFacts): ElementContext {
+  #context({ node, serviceCidrs = [] }: SyncRequest): ElementContext {
     const { family, masqueradeMark, masqueradeAll, nodePortAddresses, localTraffic } = this.#options;
     const addresses = nodePortAddresses();
     const nodePortIps = addresses.isMatchAll
       ? undefined
       : matchingAddresses(addresses, this.#need.interfaceIps()).map(canonicalIp).toSorted();
-    return { family, node, masqueradeMark, masqueradeAll, localTraffic: localTraffic(), nodePortIps };
+    return { family, node, masqueradeMark, masqueradeAll, localTraffic: localTraffic(), nodePortIps, serviceCidrs };
   }
 
   async #syncAll(services: SyncRequest['services'], context: ElementContext, signal: AbortSignal): Promise<void> {
-    const { nft } = this.#need;
-    const existing = await nft.table(familyWords(context.family).table, tableName, signal);
-    const isReplaced = existing !== undefined && !isOurs(existing, context);
-    const existingSets = existing?.sets ?? [];
+    const { nft, clock } = this.#need;
+    const existing = await nft.objects(...this.#table, signal);
+    const isReplaced = existing.chains.length > 0 && !isOurs(existing);
     const state = new InstalledState();
     const text = new TransactionText(context);
-    const emptied = isReplaced ? [] : (existing?.chains ?? []);
     const unused: string[] = [];
-    await nft.apply(fullText(), signal);
+    async function* fullText(): AsyncGenerator<string> {
+      yield text.setUp({ isReplaced, existing: existing.sets });
+      for await (const change of changesInSlices([...services.keys()], services, state, context, clock)) {
+        yield text.change(change);
+      }
+      if (isReplaced) return;
+      unused.push(...existing.chains.filter((chain) => !text.ruleCounts.has(chain)));
+      for (const chain of unused) yield text.flushChain(chain);
+    }
+    await this.#apply(fullText(), signal);
     this.#state = state;
     this.#text = text;
     this.#emptied.clear();
     this.#noteChains([], unused);
-
-    async function* fullText(): AsyncGenerator<string> {
-      yield text.setUp({ isReplaced, existingSets });
-      for await (const change of inSlices([...services.keys()], services, state, context)) yield text.change(change);
-      unused.push(...emptied.filter((chain) => !text.ruleCounts.has(chain)));
-      for (const chain of unused) yield text.flushChain(chain);
-    }
-  }
-
-  #noteChains(used: Iterable<string>, unused: Iterable<string>): void {
-    const nowMs = this.#need.clock.monotonicMs();
-    for (const name of used) this.#emptied.delete(name);
-    for (const name of unused) this.#emptied.set(name, nowMs);
+    // what an earlier process has left of endpoints that are gone by now
+    if (!isReplaced && existing.sets.includes('affinity')) this.#sticky.noteGone();
   }
 
   async #syncChanged(
@@ -168,37 +212,73 @@ export class NftablesInstaller implements Installer {
   ): Promise<void> {
     const text = this.#text;
     if (text === undefined) return;
-    const pieces: string[] = [];
-    for await (const change of inSlices([...changed], services, this.#state, context)) {
-      pieces.push(text.change(change));
-      this.#noteChains([...change.newSharedChains, ...change.chains.keys()], change.goneChains);
-    }
-    if (pieces.every((piece) => piece === '')) return;
     try {
-      await this.#need.nft.apply(pieces, signal);
+      // an endpoint that comes back must not find the clients that have left it meanwhile
+      if ([...changed].some((key) => this.#state.isSticky(key))) await this.#forgetGone(signal);
+      const pieces: string[] = [];
+      const changes = changesInSlices([...changed], services, this.#state, context, this.#need.clock);
+      for await (const change of changes) {
+        pieces.push(text.change(change));
+        this.#noteChains([...change.newSharedChains, ...change.chains.keys()], change.goneChains);
+        if (change.hasGoneSticky) this.#sticky.noteGone();
+      }
+      if (pieces.some((piece) => piece !== '')) await this.#apply(pieces, signal);
     } catch (err) {
       throw new PartialSyncError('Cannot write the changed nftables elements', { cause: err });
     }
   }
-}
 
-/** Takes Services over a slice at a time, so that others have their turn in between. */
-async function* inSlices(
-  keys: readonly string[],
-  services: ReadonlyMap<string, ServiceState>,
-  state: InstalledState,
-  context: ElementContext,
-): AsyncGenerator<Change> {
-  for (let i = 0; i < keys.length; i += sliceSize) {
-    const slice = keys.slice(i, i + sliceSize);
-    yield state.apply(new Map(slice.map((key) => [key, services.get(key)])), context);
-    await new Promise((resolve) => setImmediate(resolve));
+  async #apply(input: NftInput, signal: AbortSignal): Promise<void> {
+    this.#transactions++;
+    try {
+      await this.#need.nft.apply(input, signal);
+    } finally {
+      this.#transactions++;
+    }
+  }
+
+  #noteChains(used: Iterable<string>, unused: Iterable<string>): void {
+    const nowMs = this.#need.clock.monotonicMs();
+    for (const name of used) this.#emptied.delete(name);
+    for (const name of unused) this.#emptied.set(name, nowMs);
+  }
+
+  async #forgetGone(signal: AbortSignal): Promise<void> {
+    const text = await this.#sticky.forgetGone(this.#state.stickyNumbers, signal);
+    if (text !== '') await this.#apply([text], signal);
+    this.#sticky.forgotten();
+  }
+
+  /** What need not happen within a sync. */
+  async #tidy(onLost: () => void, signal: AbortSignal): Promise<void> {
+    if (this.#needsFull) return;
+    const { clock, log, onCleanUpFailed } = this.#need;
+    const nowMs = clock.monotonicMs();
+    const due = [...this.#emptied].filter(([, sinceMs]) => nowMs - sinceMs >= emptiedMs).map(([name]) => name);
+    try {
+      if (due.length > 0) await this.#apply([deleteChains(this.#options.family, due)], signal);
+      for (const name of due) {
+        this.#emptied.delete(name);
+        this.#text?.ruleCounts.delete(name);
+      }
+      await this.#forgetGone(signal);
+    } catch (err) {
+      if (signal.aborted) return;
+      onCleanUpFailed();
+      this.#needsFull = true; // it looks at what there is
+      log.warn({ chains: due.length, reason: describeError(err) }, 'cannot delete what nobody uses any more');
+      onLost();
+    }
   }
 }
 
-/** Whether a table has our layout, and not that of another kube-proxy. */
-function isOurs({ sets }: ListedTable, context: ElementContext): boolean {
-  const known = setDefinitions({ ...context, nodePortIps: [] });
-  const has = new Set(sets);
-  return sets.every((name) => known.has(name)) && has.has('tcp-endpoints');
+/** Whether a table has our layout, and not that of another kube-proxy or of a former version of us. */
+function isOurs({ sets, maps }: TableObjects): boolean {
+  const known = setDefinitions({ family: 'IPv4', nodePortIps: [] });
+  const isKnown = (kind: 'set' | 'map', name: string): boolean => known.get(name)?.kind === kind;
+  return (
+    sets.every((name) => isKnown('set', name)) &&
+    maps.every((name) => isKnown('map', name)) &&
+    maps.includes(endpointsMap('tcp'))
+  );
 }

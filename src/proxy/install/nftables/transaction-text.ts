@@ -9,16 +9,19 @@ import {
   tableName,
   topChains,
 } from '../../compute/nftables/table-layout.ts';
+import { disjointRanges } from '../../compute/nftables/source-ranges.ts';
 import type { IpFamily } from '../../proxy-model.ts';
+import { ElementSums } from './element-sums.ts';
 import type { Change } from './installed-state.ts';
 
 export const tableComment = 'rules for kube-proxy';
 
-/** Commands, and how many rules each chain has after them. */
+/** Commands, and what is there after them: how many rules in each chain, and sums over the elements of each set. */
 export class TransactionText {
   readonly #table: string;
   readonly #context: LayoutContext;
   readonly ruleCounts = new Map<string, number>();
+  readonly sums = new ElementSums();
 
   constructor(context: LayoutContext) {
     this.#table = `${familyWords(context.family).table} ${tableName}`;
@@ -26,7 +29,7 @@ export class TransactionText {
   }
 
   /** Everything that is there whatever the Services, empty. What of the table stays is only what the kernel has learnt. */
-  setUp({ isReplaced, existingSets }: { isReplaced: boolean; existingSets: readonly string[] }): string {
+  setUp({ isReplaced, existing }: { isReplaced: boolean; existing: readonly string[] }): string {
     const lines: string[] = [];
     const table = this.#table;
     const addTable = `add table ${table} { comment "${tableComment}" ; }`;
@@ -38,7 +41,7 @@ export class TransactionText {
     for (const chain of topChains) lines.push(`add chain ${table} ${chain}`, `flush chain ${table} ${chain}`);
     const definitions = setDefinitions(this.#context);
     if (!isReplaced) {
-      for (const name of existingSets) if (!definitions.has(name)) lines.push(`delete set ${table} ${name}`);
+      for (const name of existing) if (!definitions.has(name)) lines.push(`delete set ${table} ${name}`);
     }
     for (const [name, { kind, definition, isDynamic }] of definitions) {
       lines.push(`add ${kind} ${table} ${name} { ${definition} }`);
@@ -49,10 +52,15 @@ export class TransactionText {
       this.ruleCounts.set(chain, (this.ruleCounts.get(chain) ?? 0) + 1);
       lines.push(`add rule ${table} ${chain} ${rule}`);
     }
-    return `${lines.join('\n')}\n${this.elements(
+    const elements = [
+      ...(this.#context.nodePortIps ?? []).map((ip) => `nodeport-ips ${ip}`),
+      ...disjointRanges(this.#context.serviceCidrs).map((cidr) => `service-cidrs ${cidr}`),
+    ];
+    const elementText = this.elements(
       'add',
-      (this.#context.nodePortIps ?? []).map((ip) => [`nodeport-ips ${ip}`, '']),
-    )}`;
+      elements.map((element) => [element, '']),
+    );
+    return `${lines.join('\n')}\n${elementText}`;
   }
 
   change({ removed, added, chains, newSharedChains, goneChains }: Change): string {
@@ -85,7 +93,9 @@ export class TransactionText {
       const key = element.slice(space + 1);
       let list = bySet.get(set);
       if (list === undefined) bySet.set(set, (list = []));
-      list.push(verb === 'add' && value !== '' ? `${key} : ${value}` : key);
+      const text = value === '' ? key : `${key} : ${value}`;
+      this.sums.take(set, text, verb === 'add' ? 1 : -1);
+      list.push(verb === 'add' ? text : key);
     }
     let text = '';
     for (const [set, list] of bySet) text += `${verb} element ${this.#table} ${set} { ${list.join(', ')} }\n`;
