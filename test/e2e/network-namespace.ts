@@ -62,6 +62,44 @@ export class TestNode {
     ip('-n', netns, 'route', 'add', 'default', 'via', '10.77.0.1');
   }
 
+  /** Somebody beyond the node: at 10.78.0.254 and fd78::fe, the node's way out; sends everything to the node. */
+  addOutside(): string {
+    const netns = `${this.name}-out`;
+    ip('netns', 'add', netns);
+    this.#pods.push(netns);
+    ip('-n', this.name, 'link', 'set', 'up1', 'netns', netns);
+    ip('-n', netns, 'link', 'set', 'lo', 'up');
+    ip('-n', netns, 'link', 'set', 'up1', 'up');
+    ip('-n', netns, 'addr', 'add', '10.78.0.254/24', 'dev', 'up1');
+    ip('-n', netns, 'addr', 'add', 'fd78::fe/64', 'dev', 'up1', 'nodad');
+    ip('-n', netns, 'route', 'add', 'default', 'via', '10.78.0.1');
+    // what leads back out must not make the node tell a shorter way: it would count as one of its refusals
+    for (const device of ['all', 'up0']) this.run('sysctl', '-qw', `net.ipv4.conf.${device}.send_redirects=0`);
+    ip('-n', netns, 'route', 'add', 'default', 'via', 'fd78::1');
+    return netns;
+  }
+
+  /** IPv6 on the node (`fd77::1` to pods, `fd78::1` outwards) and, as `fd77::<host>`, in pods. */
+  addIpv6(hosts: Readonly<Record<string, string>>): void {
+    this.run('sysctl', '-qw', 'net.ipv6.conf.all.forwarding=1');
+    ip('-n', this.name, 'addr', 'add', 'fd77::1/64', 'dev', 'br0', 'nodad');
+    ip('-n', this.name, 'addr', 'add', 'fd78::1/64', 'dev', 'up0', 'nodad');
+    ip('-n', this.name, 'route', 'add', 'default', 'via', 'fd78::fe');
+    for (const [podName, host] of Object.entries(hosts)) {
+      ip('-n', this.netns(podName), 'addr', 'add', `fd77::${host}/64`, 'dev', 'eth0', 'nodad');
+      ip('-n', this.netns(podName), 'route', 'add', 'default', 'via', 'fd77::1');
+    }
+  }
+
+  /** More addresses of a pod. */
+  addAddresses(podName: string, addresses: readonly string[]): void {
+    for (const address of addresses) ip('-n', this.netns(podName), 'addr', 'add', `${address}/32`, 'dev', 'eth0');
+  }
+
+  netns(podName: string): string {
+    return `${this.name}-${podName}`;
+  }
+
   /** A web server in a pod: `/who` answers the pod's name, `/cgi-bin/from` the client's address. */
   serve(podName: string, port: number): void {
     const root = join(this.#directory, podName);
@@ -113,10 +151,13 @@ export class TestNode {
   }
 
   /** Starts a process that ends with the node. Returns its input, its lines of output, and its stop. */
-  start(command: readonly string[]): {
+  start(
+    command: readonly string[],
+    onLine: (line: string) => void = () => {},
+  ): {
     write: (line: string) => void;
     output: string[];
-    stop: () => Promise<void>;
+    stop: (signal?: 'SIGTERM' | 'SIGKILL') => Promise<void>;
     ended: Promise<void>;
   } {
     const [file = '', ...args] = command;
@@ -124,9 +165,16 @@ export class TestNode {
     const ended = new Promise<void>((resolve) => child.on('close', () => resolve()));
     const output: string[] = [];
     for (const stream of [child.stdout, child.stderr]) {
-      stream
-        .setEncoding('utf8')
-        .on('data', (text: string) => output.push(...text.split('\n').filter((line) => line !== '')));
+      let rest = '';
+      stream.setEncoding('utf8').on('data', (text: string) => {
+        const lines = (rest + text).split('\n');
+        rest = lines.pop() ?? '';
+        for (const line of lines) {
+          if (line === '') continue;
+          output.push(line);
+          onLine(line);
+        }
+      });
     }
     child.stdin.on('error', () => {}); // it ended: the test sees that
     this.#stops.push(() => child.kill('SIGKILL'));
@@ -134,8 +182,8 @@ export class TestNode {
       write: (line) => child.stdin.write(`${line}\n`),
       output,
       ended,
-      stop: async () => {
-        child.kill('SIGTERM');
+      stop: async (signal = 'SIGTERM') => {
+        child.kill(signal);
         await ended;
       },
     };
