@@ -26,7 +26,10 @@ const commands: Record<string, { summary: string; load: () => Promise<Command> }
     load: () => import('./commands/kube-controller-manager.ts'),
   },
   lab: { summary: 'create and delete lab clusters on this machine', load: () => import('./commands/lab.ts') },
-  why: { summary: 'tell why a pod of this node is as it is', load: () => import('./commands/why.ts') },
+  why: {
+    summary: 'tell why a pod or a Service is as it is, seen from this node',
+    load: () => import('./commands/why.ts'),
+  },
   doctor: { summary: 'prove that this node can run pods', load: () => import('./commands/doctor.ts') },
 };
 

@@ -13,6 +13,7 @@ const products = [
   'cloud',
   'lab',
   'doctor',
+  'explain',
 ];
 const steps = ['desired', 'dispatch', 'execute', 'observe', 'report', 'serve'];
 

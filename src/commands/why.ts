@@ -1,6 +1,6 @@
 /**
  * `gantry why pod NAMESPACE/NAME`: why a pod is as it is, asked of the kubelet of this node over its socket. When the
- * kubelet does not answer, what it had written down tells how things stood.
+ * kubelet does not answer, what it had written down tells how things stood. `gantry why service` is why-service.ts.
  */
 import { type IncomingMessage, request } from 'node:http';
 import { Argument, Command, Option } from 'commander';
@@ -35,11 +35,19 @@ const answerMaxMs = 5000;
 const answerMaxBytes = 4 * 1024 * 1024;
 
 export async function run(args: readonly string[]): Promise<void> {
+  const [kind, ...rest] = args;
+  if (kind === 'service') return (await import('./why-service.ts')).run(rest);
+  if (kind === 'connect') return (await import('./why-service.ts')).runConnect(rest);
+  return runPod(args);
+}
+
+async function runPod(args: readonly string[]): Promise<void> {
   const program = new Command('gantry why')
     .description(
-      'Tells why a pod of this node is as it is, and what comes next. Also for pods that are gone, and without a kubelet.',
+      'Tells why a pod of this node is as it is, and what comes next; also for pods that are gone, and without a kubelet. ' +
+        'Or why a Service can or cannot be reached from here: see gantry why service --help.',
     )
-    .addArgument(new Argument('<kind>', 'what it is about').choices(['pod']))
+    .addArgument(new Argument('<kind>', 'what it is about').choices(['pod', 'service']))
     .argument('<name>', 'NAMESPACE/NAME; without a namespace: default')
     .addOption(new Option('-o, --output <format>', 'how it is printed').choices(['text', 'json']).default('text'))
     .option('--uid <uid>', 'of several pods of the name, this one')

@@ -6,6 +6,7 @@ const file = (more: object = {}): string =>
     kind: 'cniCacheV1',
     ifName: 'eth0',
     networkName: 'gantry',
+    netns: '/run/netns/a',
     cniArgs: [
       ['IgnoreUnknown', '1'],
       ['K8S_POD_NAMESPACE', 'shop'],
@@ -18,7 +19,18 @@ const file = (more: object = {}): string =>
 
 describe('what libcni remembers of an attachment', () => {
   it('is whose it is, and its addresses', () => {
-    expect(parseAttachment(file())).toEqual({ namespace: 'shop', name: 'web', uid: 'u', ips: ['10.0.0.5', 'fd00::5'] });
+    expect(parseAttachment(file())).toEqual({
+      namespace: 'shop',
+      name: 'web',
+      uid: 'u',
+      ips: ['10.0.0.5', 'fd00::5'],
+      netns: '/run/netns/a',
+    });
+  });
+
+  it('tells the network namespace by its interface where the file does not', () => {
+    const interfaces = [{ name: 'veth1' }, { name: 'eth0', sandbox: '/var/run/netns/b' }];
+    expect(parseAttachment(file({ netns: undefined, result: { interfaces } }))?.netns).toBe('/var/run/netns/b');
   });
 
   it.each([

@@ -14,6 +14,8 @@ export interface Attachment {
   /** Undefined where the runtime does not tell. */
   readonly uid: string | undefined;
   readonly ips: readonly string[];
+  /** Path of its network namespace; undefined where the runtime does not tell. */
+  readonly netns?: string | undefined;
 }
 
 const podInterface = 'eth0';
@@ -66,6 +68,30 @@ export async function watchAttachments(
   }
 }
 
+/** The attachment of one pod; undefined when no runtime of this machine has made one. */
+export async function findAttachment(
+  cacheDirectory: string,
+  pod: { namespace: string; name: string; uid: string | undefined },
+): Promise<Attachment | undefined> {
+  const directory = join(cacheDirectory, 'results');
+  let names: string[];
+  try {
+    names = await readdir(directory);
+  } catch (err) {
+    if (errnoOf(err) === 'ENOENT') return undefined;
+    throw err;
+  }
+  for (const name of names) {
+    const attachment = await readAttachment(join(directory, name));
+    if (attachment === undefined || attachment === 'unreadable') continue;
+    const isOfPod = attachment.namespace === pod.namespace && attachment.name === pod.name;
+    if (isOfPod && (attachment.uid === undefined || pod.uid === undefined || attachment.uid === pod.uid)) {
+      return attachment;
+    }
+  }
+  return undefined;
+}
+
 /** A file that is still being written is unreadable; the watch tells when there is more of it. */
 async function readAttachment(path: string): Promise<Attachment | undefined | 'unreadable'> {
   try {
@@ -87,12 +113,19 @@ export function parseAttachment(json: string): Attachment | undefined {
   const namespace = args.get('K8S_POD_NAMESPACE');
   const name = args.get('K8S_POD_NAME');
   const uid = args.get('K8S_POD_UID');
+  // libcni writes it since 1.1; the plugins tell it of the interface, too
+  const path =
+    field(file, 'netns') ??
+    list(field(field(file, 'result'), 'interfaces'))
+      .filter((one) => field(one, 'name') === podInterface)
+      .map((one) => field(one, 'sandbox'))[0];
+  const netns = typeof path === 'string' && path !== '' ? path : undefined;
   if (typeof namespace !== 'string' || typeof name !== 'string') return undefined;
   const ips = list(field(field(file, 'result'), 'ips')).flatMap((one) => {
     const address = field(one, 'address');
     return typeof address === 'string' ? [address.split('/', 1)[0] ?? ''] : [];
   });
-  return { namespace, name, uid: typeof uid === 'string' && uid !== '' ? uid : undefined, ips };
+  return { namespace, name, uid: typeof uid === 'string' && uid !== '' ? uid : undefined, ips, netns };
 }
 
 function field(value: unknown, name: string): unknown {
