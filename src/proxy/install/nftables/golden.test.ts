@@ -1,105 +1,9 @@
 /** What the model cluster is in nftables: one transaction for everything, and one for each change. */
 import { describe, expect, it } from 'vitest';
-import type { NftInput } from '../../../adapters/nftables/nftables.ts';
-import { FakeClock } from '../../../base/clock.ts';
-import { silentLogger } from '../../../base/logger.ts';
-import { objectKey } from '../../../objects/object-key.ts';
-import { knownService, knownSlice } from '../../collect/known-objects.ts';
-import { ServiceTracker } from '../../collect/service-tracker.ts';
-import { masqueradeMark } from '../../compute/iptables/static-rules.ts';
-import { localTraffic } from '../../compute/local-traffic.ts';
-import { modelClusterCidrs, modelNode, modelServices, modelSlices } from '../../compute/model-cluster.ts';
-import { nodePortAddresses } from '../../compute/node-port-addresses.ts';
-import type { LocalDetection } from '../../proxy-config.ts';
-import type { IpFamily } from '../../proxy-model.ts';
-import { NftablesInstaller } from './nftables-installer.ts';
-
-const signal = new AbortController().signal;
-const byClusterCidr: LocalDetection = { mode: 'ClusterCIDR', clusterCidrs: modelClusterCidrs };
-
-interface Variant {
-  name: string;
-  family?: IpFamily;
-  /** Only these Services; all of them when it is not said. */
-  services?: string[];
-  detection?: LocalDetection;
-  addresses?: string[];
-  masqueradeAll?: boolean;
-  serviceCidrs?: string[];
-}
-
-class ModelProxy {
-  readonly #variant: Variant;
-  readonly #tracker = new ServiceTracker();
-  readonly #applied: string[] = [];
-  readonly #installer: NftablesInstaller;
-
-  constructor(variant: Variant) {
-    this.#variant = variant;
-    const { family = 'IPv4', detection = byClusterCidr, addresses = ['primary'], masqueradeAll = false } = variant;
-    this.#installer = new NftablesInstaller(
-      {
-        family,
-        masqueradeMark: masqueradeMark(14),
-        masqueradeAll,
-        nodePortAddresses: () => nodePortAddresses(addresses, modelNode.ips, family),
-        localTraffic: () => localTraffic(detection, [], family),
-      },
-      {
-        nft: {
-          apply: async (input: NftInput): Promise<void> => {
-            let text = '';
-            for await (const piece of input) text += piece;
-            this.#applied.push(text);
-          },
-          objects: () => Promise.resolve({ chains: [], sets: [], maps: [] }),
-          chainNames: () => Promise.resolve([]),
-          readTable: () => Promise.resolve(),
-          setElements: () => Promise.resolve([]),
-          foreignCommits: () => 0,
-        },
-        interfaceIps: () => ['127.0.0.1', '::1', ...modelNode.ips],
-        onCleanUpFailed: () => {},
-        clock: new FakeClock(),
-        log: silentLogger,
-      },
-    );
-    const wanted = modelServices.filter(({ metadata }) => variant.services?.includes(metadata.name) ?? true);
-    for (const service of wanted) this.#tracker.setService(objectKey(service), knownService(service).ports[family]);
-    for (const slice of modelSlices) {
-      const { serviceKey = '', family: ofSlice, endpoints } = knownSlice(slice, modelNode.name);
-      this.#tracker.setSlice(serviceKey, slice.metadata.name, ofSlice === family ? endpoints : undefined);
-    }
-  }
-
-  /** Takes the first so many endpoints of each slice of a Service only. */
-  keepEndpoints(serviceKey: string, count: number): void {
-    for (const slice of modelSlices) {
-      const few = knownSlice({ ...slice, endpoints: (slice.endpoints ?? []).slice(0, count) }, modelNode.name);
-      if (few.serviceKey !== serviceKey || few.family !== (this.#variant.family ?? 'IPv4')) continue;
-      this.#tracker.setSlice(serviceKey, slice.metadata.name, few.endpoints);
-    }
-  }
-
-  remove(serviceKey: string): void {
-    this.#tracker.setService(serviceKey, []);
-  }
-
-  /** The transactions of one sync. */
-  async sync(changed?: 'all'): Promise<string> {
-    const { family = 'IPv4', serviceCidrs } = this.#variant;
-    const taken = await this.#tracker.take();
-    const node = { ...modelNode, ip: modelNode.ips[family === 'IPv4' ? 0 : 1] };
-    await this.#installer.sync(
-      { services: this.#tracker.states, changed: changed ?? taken, node, serviceCidrs },
-      signal,
-    );
-    return this.#applied.splice(0).join('\n');
-  }
-}
+import { ModelProxy, type ModelVariant } from './test-model.ts';
 
 const few = ['node-port', 'here-only', 'balanced-local'];
-const variants: Variant[] = [
+const variants: Array<ModelVariant & { name: string }> = [
   { name: 'model-ipv4', serviceCidrs: ['10.96.0.0/16'] },
   { name: 'model-ipv6', family: 'IPv6', addresses: [], serviceCidrs: ['fd00:96::/112'] },
   { name: 'all-addresses', services: ['node-port'], addresses: [] },
@@ -111,7 +15,7 @@ const variants: Variant[] = [
 
 describe('the model cluster in nftables', () => {
   it.each(variants)('is golden/$name.txt', async (variant) => {
-    await expect(await new ModelProxy(variant).sync('all')).toMatchFileSnapshot(`golden/${variant.name}.txt`);
+    await expect(await new ModelProxy(variant).commands('all')).toMatchFileSnapshot(`golden/${variant.name}.txt`);
   });
 });
 
@@ -165,9 +69,9 @@ describe('a change of the model cluster is a few elements', () => {
       ],
     },
   ])('$name', async ({ change, want }) => {
-    const proxy = new ModelProxy({ name: 'change' });
+    const proxy = new ModelProxy();
     await proxy.sync('all');
     change(proxy);
-    expect((await proxy.sync()).split('\n').filter((line) => line !== '')).toEqual(want);
+    expect((await proxy.commands()).split('\n').filter((line) => line !== '')).toEqual(want);
   });
 });

@@ -71,6 +71,8 @@ export class NftablesInstaller implements Installer {
   #lastFullMs = 0;
   /** Transactions so far: what is read across one is no picture of anything. */
   #transactions = 0;
+  /** Commits of others up to which the whole table is as we have written or seen it. */
+  #commitsKnown: number | undefined;
   /** Chains without rules that nobody uses, and since when. */
   readonly #emptied = new Map<string, number>();
 
@@ -94,7 +96,6 @@ export class NftablesInstaller implements Installer {
       onLost();
     };
     let namesSeen: number | undefined;
-    let readSeen: number | undefined;
     let nextReadMs = 0;
     while (!signal.aborted) {
       await clock.sleep(watchPeriodMs, signal);
@@ -103,6 +104,7 @@ export class NftablesInstaller implements Installer {
         await this.#turn.with(signal, () => this.#tidy(onLost, signal));
         if (this.#needsFull) continue;
         const commits = this.#need.nft.foreignCommits();
+        if (commits !== undefined && commits === this.#commitsKnown) continue;
         if (commits === undefined || commits !== namesSeen) {
           const missing = await this.#ifStill((text) => missingChains(this.#need.nft, this.#table, text, signal));
           if (missing === undefined) continue;
@@ -113,13 +115,13 @@ export class NftablesInstaller implements Installer {
           }
         }
         const startMs = clock.monotonicMs();
-        if (startMs < nextReadMs || (commits !== undefined && commits === readSeen)) continue;
+        if (startMs < nextReadMs) continue;
         const different = await this.#ifStill((text) => this.#differences(text, signal));
         const tookMs = clock.monotonicMs() - startMs;
         const pauseMs = commits === undefined ? blindPauseMs : readPauseMinMs;
         nextReadMs = clock.monotonicMs() + Math.max(pauseMs, tookMs / readShare);
         if (different === undefined) continue;
-        readSeen = commits;
+        this.#commitsKnown = commits;
         if (different.length > 0) lost(different);
       } catch (err) {
         if (signal.aborted) return;
@@ -181,6 +183,7 @@ export class NftablesInstaller implements Installer {
 
   async #syncAll(services: SyncRequest['services'], context: ElementContext, signal: AbortSignal): Promise<void> {
     const { nft, clock } = this.#need;
+    const commits = nft.foreignCommits();
     const existing = await nft.objects(...this.#table, signal);
     const isReplaced = existing.chains.length > 0 && !isOurs(existing);
     const state = new InstalledState();
@@ -198,6 +201,7 @@ export class NftablesInstaller implements Installer {
     await this.#apply(fullText(), signal);
     this.#state = state;
     this.#text = text;
+    this.#commitsKnown = commits;
     this.#emptied.clear();
     this.#noteChains([], unused);
     // what an earlier process has left of endpoints that are gone by now
