@@ -1,4 +1,4 @@
-import { chmodSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { execFileSync } from 'node:child_process';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -11,6 +11,7 @@ const missing = missingForNamespaces(['nft', 'sysctl', 'busybox']);
 if (missing !== undefined) console.warn(`skipped: kube-proxy in mode nftables ${missing}`);
 
 const proxyProcess = new URL('proxy-process.ts', import.meta.url).pathname;
+const golden = new URL('../../src/proxy/install/nftables/golden/', import.meta.url).pathname;
 const gantry = new URL('../../src/main.ts', import.meta.url).pathname;
 const config = {
   mode: 'nftables',
@@ -252,6 +253,27 @@ describe.skipIf(missing !== undefined)('kube-proxy in mode nftables', () => {
     expect(await onNode.ask('10.96.0.10', 81)).toBe('ECONNREFUSED');
   });
 
+  it('drops what goes to a cluster IP that no Service has, once the ranges are known', async () => {
+    node.run('nft', 'add chain ip others late { type filter hook forward priority 10 ; }');
+    node.run('nft', 'add rule ip others late ip daddr 10.96.0.200 counter');
+    const passed = (): number =>
+      Number(/packets (\d+)/.exec(node.run('nft', 'list', 'chain', 'ip', 'others', 'late'))?.[1]);
+    await a.ask('10.96.0.200', 80);
+    const before = passed();
+    expect(before).toBeGreaterThan(0);
+
+    const ranges = {
+      kind: 'ServiceCIDR',
+      metadata: { name: 'kubernetes' },
+      spec: { cidrs: ['10.96.0.0/16', 'fd96::/112'] },
+    };
+    objects = [...objects, ranges];
+    await putUntil('the ranges', [ranges], () => /fd96::\/112/.test(ours()) && /10\.96\.0\.0\/16/.test(ours()));
+    expect(await a.ask('10.96.0.200', 80)).toBe('timeout');
+    expect(passed()).toBe(before);
+    expect(await a.ask('10.96.0.10', 81)).toBe('ECONNREFUSED');
+  });
+
   it('keeps an internal policy Local on this node, and drops where there is nobody', async () => {
     expect(await b.answers('10.96.0.13', 80)).toEqual(['a 10.77.0.3', 'b 10.77.0.1']);
     expect(await a.ask('10.96.0.14', 80)).toBe('timeout');
@@ -410,6 +432,11 @@ describe.skipIf(missing !== undefined)('kube-proxy in mode nftables', () => {
       ours().includes('10.96.0.10 . 80 . 1 : 10.77.0.4 . 8080'),
     );
     await awaitUntil('its report', () => proxy.output.at(-1)?.includes('"isFull":false') === true);
+  });
+
+  it.each(readdirSync(golden))('the kernel takes golden/%s', (file) => {
+    const command = ['netns', 'exec', node.netns('a'), 'nft', '--check', '-f', join(golden, file)];
+    expect(execFileSync('ip', command, { encoding: 'utf8' })).toBe('');
   });
 
   it('refuses a tool that is too old, by name', async () => {
