@@ -32,6 +32,7 @@ export const packages = [
 /** What tests need beside it that boot machines of their own. */
 export const machinePackages = [
   { name: 'e2fsprogs', isThere: () => hasCommand('mke2fs') },
+  { name: 'ipvsadm', isThere: () => hasCommand('ipvsadm') },
   { name: 'kmod', isThere: () => hasCommand('depmod') },
   { name: 'qemu-system-x86', isThere: () => hasCommand('qemu-system-x86_64') },
 ];

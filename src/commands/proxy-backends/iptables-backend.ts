@@ -1,7 +1,6 @@
 /** Mode `iptables`. */
 import { Iptables } from '../../adapters/iptables/iptables.ts';
 import { PacketCounters } from '../../adapters/iptables/packet-counters.ts';
-import type { Sysctl } from '../../adapters/sysctl/sysctl.ts';
 import { describeError } from '../../base/errors.ts';
 import type { Logger } from '../../base/logger.ts';
 import { localhostCounter } from '../../proxy/compute/iptables/service-rules.ts';
@@ -13,7 +12,8 @@ import { cleanUpIptables } from '../../proxy/install/iptables/clean-up.ts';
 import { IptablesInstaller } from '../../proxy/install/iptables/iptables-installer.ts';
 import { allowLocalhostNodePorts, checkBridgeNetfilter } from '../../proxy/kernel-settings.ts';
 import type { IpFamily } from '../../proxy/proxy-model.ts';
-import { type BackendNeed, type ProxyBackend, interfaceIps, isIpv6On } from './proxy-backend.ts';
+import { type BackendNeed, type ProxyBackend, interfaceIps } from './proxy-backend.ts';
+import { usableFamilies } from './usable-families.ts';
 
 export const iptablesBackend: ProxyBackend = { build, cleanUp };
 
@@ -75,16 +75,4 @@ async function cleanUp(log: Logger, signal: AbortSignal): Promise<void> {
   const counters = new PacketCounters();
   for (const name of [invalidCounter, localhostCounter]) await counters.remove(name, signal);
   if (failures.length > 0) throw new Error(failures.join('; '));
-}
-
-async function usableFamilies(settings: Sysctl, signal: AbortSignal): Promise<Map<IpFamily, Iptables>> {
-  const families = new Map<IpFamily, Iptables>();
-  const ipv4 = new Iptables({ family: 'IPv4' });
-  if (await ipv4.isUsable(signal)) families.set('IPv4', ipv4);
-  const ipv6 = new Iptables({ family: 'IPv6' });
-  if ((await isIpv6On(settings)) && (await ipv6.isUsable(signal))) families.set('IPv6', ipv6);
-  if (families.size > 0) return families;
-  await ipv4.version(signal); // names a tool that is missing or too old
-  await ipv4.ruleCount('nat', 'POSTROUTING', signal);
-  throw new Error('Cannot serve Services: iptables has no table "nat" here; is the process root, with CAP_NET_ADMIN?');
 }

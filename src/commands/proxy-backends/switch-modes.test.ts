@@ -10,7 +10,7 @@ const signal = new AbortController().signal;
 
 describe('planCleanUp', () => {
   it.each([
-    { mode: 'nftables', leftovers: none, want: { before: [], after: ['iptables', 'ipvs'] } },
+    { mode: 'nftables', leftovers: none, want: { before: [], after: ['ipvs', 'iptables'] } },
     { mode: 'iptables', leftovers: none, want: { before: [], after: ['nftables'] } },
     { mode: 'iptables', leftovers: { iptables: true, ipvs: false }, want: { before: [], after: ['nftables'] } },
     { mode: 'iptables', leftovers: { iptables: true, ipvs: true }, want: { before: ['ipvs'], after: ['nftables'] } },

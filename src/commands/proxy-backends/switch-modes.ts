@@ -33,7 +33,7 @@ export interface CleanUpPlan {
 export function planCleanUp(mode: ProxyMode, leftovers: Leftovers): CleanUpPlan {
   switch (mode) {
     case 'nftables':
-      return { before: [], after: ['iptables', 'ipvs'] };
+      return { before: [], after: ['ipvs', 'iptables'] };
     case 'iptables':
       return { before: leftovers.ipvs ? ['ipvs'] : [], after: ['nftables'] };
     case 'ipvs':

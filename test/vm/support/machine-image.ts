@@ -18,7 +18,7 @@ export interface MachineImage {
 const packages = [
   'base-files base-passwd bash busybox-static coreutils dash findutils grep hostname iproute2 kmod',
   'libc-bin libstdc++6 login mount procps sed util-linux dbus systemd systemd-sysv conntrack',
-  'containerd containernetworking-plugins ipset iptables nftables runc',
+  'containerd containernetworking-plugins ipset iptables ipvsadm nftables runc',
 ].join(' ');
 /** Not read by anybody in there. */
 const leftOut =
