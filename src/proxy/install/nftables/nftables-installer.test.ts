@@ -48,6 +48,18 @@ describe('NftablesInstaller', () => {
     expect(proxy.table.listing()).toContain('affinity 10.0.0.1 . 1394334572 ');
   });
 
+  it('replaces a table whose sets are of another kind, once the kernel has refused', async () => {
+    const proxy = new ModelProxy();
+    await proxy.table.apply([
+      'add chain ip kube-proxy services\nadd map ip kube-proxy tcp-endpoints { type ipv4_addr : verdict ; }',
+    ]);
+    await expect(proxy.sync('all')).rejects.toThrow('of another kind');
+    expect((await proxy.sync()).isFull).toBe(true);
+    const fresh = new ModelProxy();
+    await fresh.sync('all');
+    expect(proxy.table.listing()).toEqual(fresh.table.listing());
+  });
+
   it('forgets clients of endpoints that are gone before another one comes', async () => {
     const proxy = new ModelProxy();
     await proxy.sync('all');

@@ -68,6 +68,8 @@ export class NftablesInstaller implements Installer {
   #text: TransactionText | undefined;
   #contextText = '';
   #needsFull = true;
+  /** The last full sync did not succeed. */
+  #isRefused = false;
   #lastFullMs = 0;
   /** Transactions so far: what is read across one is no picture of anything. */
   #transactions = 0;
@@ -185,7 +187,8 @@ export class NftablesInstaller implements Installer {
     const { nft, clock } = this.#need;
     const commits = nft.foreignCommits();
     const existing = await nft.objects(...this.#table, signal);
-    const isReplaced = existing.chains.length > 0 && !isOurs(existing);
+    // what is there by our names may be of another kind, which the kernel never takes: then it all goes
+    const isReplaced = existing.chains.length > 0 && (this.#isRefused || !isOurs(existing));
     const state = new InstalledState();
     const text = new TransactionText(context);
     const unused: string[] = [];
@@ -198,7 +201,9 @@ export class NftablesInstaller implements Installer {
       unused.push(...existing.chains.filter((chain) => !text.ruleCounts.has(chain)));
       for (const chain of unused) yield text.flushChain(chain);
     }
+    this.#isRefused = true;
     await this.#apply(fullText(), signal);
+    this.#isRefused = false;
     this.#state = state;
     this.#text = text;
     this.#commitsKnown = commits;

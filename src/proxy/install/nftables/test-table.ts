@@ -6,7 +6,7 @@ import type { NftNeed } from './nftables-installer.ts';
 
 interface Contents {
   chains: Map<string, string[]>;
-  sets: Map<string, { kind: string; elements: Map<string, string> }>;
+  sets: Map<string, { kind: string; definition: string; elements: Map<string, string> }>;
 }
 
 export class TestTable implements NftNeed {
@@ -117,7 +117,8 @@ function takeCommand({ chains, sets }: Contents, line: string): void {
       return;
     case 'add set':
     case 'add map':
-      if (!sets.has(name)) sets.set(name, { kind: kind ?? '', elements: new Map() });
+      if ((sets.get(name)?.definition ?? rest) !== rest) refuse('of another kind');
+      if (!sets.has(name)) sets.set(name, { kind: kind ?? '', definition: rest, elements: new Map() });
       return;
     case 'flush set':
     case 'flush map':
