@@ -124,7 +124,7 @@ export class IpvsInstaller implements Installer {
       foreignIps: new Set(node.ip === undefined ? here.foreign : [...here.foreign, node.ip]),
     });
     await ipset.restore(ipsetChanges(wanted.sets, parseIpsetSave(await ipset.save(signal)), family), signal);
-    await links.ensure(boundLink, signal);
+    if (!here.hasLink) await links.ensure(boundLink, signal);
     const added = [...wanted.boundIps].filter((ip) => !here.bound.has(ip));
     const removed = [...here.bound].filter((ip) => !wanted.boundIps.has(ip));
     await links.change(boundLink, { added, removed }, signal);
@@ -134,17 +134,18 @@ export class IpvsInstaller implements Installer {
   }
 
   /** The machine's addresses of the family: on the Services' interface, and elsewhere. */
-  async #readAddresses(signal: AbortSignal): Promise<{ bound: Set<string>; foreign: string[] }> {
+  async #readAddresses(signal: AbortSignal): Promise<{ hasLink: boolean; bound: Set<string>; foreign: string[] }> {
     const bound = new Set<string>();
     const foreign: string[] = [];
-    for (const [link, ips] of await this.#need.links.addresses(signal)) {
+    const links = await this.#need.links.addresses(signal);
+    for (const [link, ips] of links) {
       for (const ip of ips) {
         if (familyOfIp(ip) !== this.#options.family || isLinkLocal(ip)) continue;
         if (link === boundLink) bound.add(ip);
         else foreign.push(ip);
       }
     }
-    return { bound, foreign };
+    return { hasLink: links.has(boundLink), bound, foreign };
   }
 
   #nodePortIps(foreign: readonly string[]): string[] {
