@@ -240,6 +240,21 @@ function validateService({ spec }: Service): FieldError[] {
   if (!['ClientIP', 'None'].includes(spec.sessionAffinity ?? '')) {
     errors.push(notSupported('spec.sessionAffinity', spec.sessionAffinity, ['ClientIP', 'None']));
   }
+  const seconds = spec.sessionAffinityConfig?.clientIP?.timeoutSeconds;
+  if (spec.sessionAffinity === 'ClientIP' && seconds !== undefined && !(seconds > 0 && seconds <= affinitySecondsMax)) {
+    const at = 'spec.sessionAffinityConfig.clientIP.timeoutSeconds';
+    errors.push(invalidValue(at, seconds, `must be greater than 0 and less than ${affinitySecondsMax}`));
+  }
+  const choices = {
+    internalTrafficPolicy: ['Cluster', 'Local'],
+    externalTrafficPolicy: ['Cluster', 'Local'],
+    trafficDistribution: ['PreferClose', 'PreferSameNode', 'PreferSameZone'],
+  } as const;
+  for (const field of ['internalTrafficPolicy', 'externalTrafficPolicy', 'trafficDistribution'] as const) {
+    const value = spec[field];
+    const known: readonly string[] = choices[field];
+    if (value && !known.includes(value)) errors.push(notSupported(`spec.${field}`, value, known));
+  }
   const isExternal = spec.type === 'NodePort' || spec.type === 'LoadBalancer' || (spec.externalIPs ?? []).length > 0;
   if (spec.externalTrafficPolicy && !isExternal) {
     errors.push(
@@ -252,5 +267,8 @@ function validateService({ spec }: Service): FieldError[] {
   }
   return errors;
 }
+
+/** A day. */
+const affinitySecondsMax = 86_400;
 
 const isPort = (port: number | undefined): boolean => port !== undefined && port >= 1 && port <= 65_535;

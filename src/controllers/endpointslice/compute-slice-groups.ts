@@ -68,8 +68,19 @@ function endpointOf(service: Service, pod: Pod, address: string, node: Node | un
     ...(hasName && namespace === service.metadata.namespace ? { hostname } : {}),
     ...(nodeName === undefined ? {} : { nodeName }),
     ...(zone === undefined ? {} : { zone }),
+    ...(ready ? hintsOf(service, nodeName, zone) : {}),
     targetRef: { kind: 'Pod', namespace, name, uid },
   };
+}
+
+/** For whom an endpoint is meant: proxies follow it where all ready ones say so. */
+function hintsOf({ spec }: Service, nodeName: string | undefined, zone: string | undefined): Pick<Endpoint, 'hints'> {
+  const wish = spec?.trafficDistribution;
+  const isNear = wish === 'PreferClose' || wish === 'PreferSameZone' || wish === 'PreferSameNode';
+  const forZones = isNear && zone !== undefined && zone !== '' ? { forZones: [{ name: zone }] } : {};
+  const forNodes = wish === 'PreferSameNode' && nodeName !== undefined ? { forNodes: [{ name: nodeName }] } : {};
+  const hints = { ...forZones, ...forNodes };
+  return Object.keys(hints).length === 0 ? {} : { hints };
 }
 
 /** The Service's ports as this pod has them: a named port that it lacks is left out. */

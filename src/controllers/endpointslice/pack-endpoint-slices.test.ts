@@ -140,6 +140,21 @@ describe('computeSliceGroups', () => {
     expect(conditions.map((c) => [c?.ready, c?.serving, c?.terminating])).toEqual(want);
   });
 
+  it.each([
+    { trafficDistribution: undefined, ready: 'True', want: undefined },
+    { trafficDistribution: 'PreferClose', ready: 'True', want: { forZones: [{ name: 'z' }] } },
+    { trafficDistribution: 'PreferSameZone', ready: 'True', want: { forZones: [{ name: 'z' }] } },
+    { trafficDistribution: 'PreferSameZone', ready: 'False', want: undefined },
+    {
+      trafficDistribution: 'PreferSameNode',
+      ready: 'True',
+      want: { forZones: [{ name: 'z' }], forNodes: [{ name: 'n' }] },
+    },
+  ])('hints for $trafficDistribution of an endpoint that is ready: $ready', ({ trafficDistribution, ready, want }) => {
+    const [group] = computeSliceGroups(service({ trafficDistribution }), [pod('1.1.1.1', { ready })], nodeOf);
+    expect(group?.endpoints[0]?.hints).toEqual(want);
+  });
+
   it('pods whose named port differs come in groups of their own', () => {
     const groups = computeSliceGroups(service(), [pod('1.1.1.1'), pod('1.1.1.2', { port: 9090 })], nodeOf);
     expect(groups.map((g) => g.ports.map(({ port }) => port))).toEqual([[8080], [9090]]);
