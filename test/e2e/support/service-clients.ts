@@ -49,6 +49,15 @@ export class ServiceClient {
     return this.#send({ tries, timeoutMs });
   }
 
+  /** Connections until `endLoad`, and at least `count`: how many, what was lost, and who has answered how often. */
+  load(ip: string, port: number, perSecond: number, count: number): Promise<string[]> {
+    return this.#send({ load: { ip, port, perSecond, count } });
+  }
+
+  async endLoad(): Promise<void> {
+    await this.#send({ end: true });
+  }
+
   close(): void {
     this.#child.kill('SIGKILL');
   }
