@@ -17,6 +17,7 @@ import { labImages } from '../../../src/lab/images/lab-images.ts';
 import type { Node, Pod, ResourceRequirements } from '../../../src/objects/generated/core-v1.ts';
 import { awaitUntil } from '../../await-until.ts';
 import { podOf } from '../../e2e/support/pods.ts';
+import type { ProxyMode } from '../../../src/proxy/proxy-config.ts';
 import { type TestServer, startTestServer } from '../../integration/apiserver-fixture.ts';
 import { hostAddress, machineName } from './machine-files.ts';
 import { VirtualMachine } from './virtual-machine.ts';
@@ -64,7 +65,7 @@ export class MachineNode {
     await machine.run('mkdir -p /etc/kubernetes/manifests');
   }
 
-  async configureProxy(): Promise<void> {
+  async configureProxy(mode: ProxyMode = 'iptables', more: Record<string, unknown> = {}): Promise<void> {
     const path = '/var/lib/kube-proxy/kubeconfig.conf';
     const kubeconfig = await kubeconfigOf(this.server, 'kube-proxy.conf', insideUrl(this.server), users.kubeProxy);
     await this.machine.write(path, await readFile(kubeconfig, 'utf8'));
@@ -72,7 +73,8 @@ export class MachineNode {
       apiVersion: 'kubeproxy.config.k8s.io/v1alpha1',
       kind: 'KubeProxyConfiguration',
       clientConnection: { kubeconfig: path },
-      mode: 'iptables',
+      mode,
+      ...more,
     };
     await this.machine.write('/var/lib/kube-proxy/config.conf', stringify(config));
   }
