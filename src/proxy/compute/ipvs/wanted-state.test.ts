@@ -136,13 +136,14 @@ describe('wantedState', () => {
     expect(got.lacksLocal).toEqual(lacksLocal);
   });
 
-  it('writes IPv6 in brackets where a port follows', () => {
-    const port = testPort({ clusterIp: 'fd00::41' });
-    const { servers, sets } = wantedState([testState(port, [testEndpoint('fd01::1', { isLocal: true })])], {
+  it('writes IPv6 as the kernel does, in brackets where a port follows', () => {
+    const port = testPort({ clusterIp: 'FD00:0::41', externalIps: ['fd03:0:0::1'], loadBalancerIps: ['FD04::1'] });
+    const { servers, sets, boundIps } = wantedState([testState(port, [testEndpoint('fd01:0::1', { isLocal: true })])], {
       ...context,
       family: 'IPv6',
     });
     expect([...(servers.get('[fd00::41]:80/TCP')?.realServers ?? [])]).toEqual(['[fd01::1]:80']);
+    expect([...boundIps]).toEqual(['fd00::41', 'fd03::1', 'fd04::1']);
     expect([...(sets.get('LOOP-BACK') ?? [])]).toEqual(['fd01::1,tcp:80,fd01::1']);
   });
 });

@@ -10,6 +10,7 @@ import {
   endpointsKey,
 } from '../../proxy-model.ts';
 import { cidrContains, parseCidr } from '../ip-ranges.ts';
+import { canonicalIp } from '../nftables/source-ranges.ts';
 import { isExternallyAccessible, selectEndpoints } from '../select-endpoints.ts';
 import { type SetName, networkEntries } from './ip-sets.ts';
 
@@ -71,7 +72,10 @@ class StateBuilder {
     return { servers: this.#servers, boundIps: this.#boundIps, sets: this.#sets, lacksLocal: this.#lacksLocal };
   }
 
-  addPort(port: ServicePort, endpoints: readonly Endpoint[]): void {
+  addPort(spelledPort: ServicePort, spelledEndpoints: readonly Endpoint[]): void {
+    // what the kernel shows is compared with it, and that knows one spelling
+    const port = canonicalPort(spelledPort);
+    const endpoints = spelledEndpoints.map((endpoint) => ({ ...endpoint, ip: canonicalIp(endpoint.ip) }));
     const { cluster, local, hasAny } = selectEndpoints(port, endpoints, this.#context.node);
     // other modes drop what finds no endpoint here; this one lets it go anywhere
     const here = local.length > 0 ? local : cluster;
@@ -149,6 +153,15 @@ class StateBuilder {
     if (entries === undefined) this.#sets.set(set, new Set([text]));
     else entries.add(text);
   }
+}
+
+function canonicalPort(port: ServicePort): ServicePort {
+  return {
+    ...port,
+    clusterIp: canonicalIp(port.clusterIp),
+    externalIps: port.externalIps.map(canonicalIp),
+    loadBalancerIps: port.loadBalancerIps.map(canonicalIp),
+  };
 }
 
 function entry(ip: string, { protocol, port }: ServicePort): string {
