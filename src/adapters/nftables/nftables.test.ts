@@ -87,6 +87,9 @@ describe('TableTextReader', () => {
     { given: '6 . 30080 : drop', want: 'tcp . 30080 : drop' },
     { given: '10.96.0.12 . 6 . 3', want: '10.96.0.12 . tcp . 3' },
     { given: '10.96.0.12 . tcp . 17', want: '10.96.0.12 . tcp . 17' },
+    { given: '10.96.0.12 . tcp . 17 . 10.0.0.0/8', want: '10.96.0.12 . tcp . 17 . 10.0.0.0/8' },
+    { given: 'fd00::1 . 6 . 17 . fd00::/8', want: 'fd00::1 . tcp . 17 . fd00::/8' },
+    { given: '10.0.0.1 . 10.0.0.1 . 17 . 6', want: '10.0.0.1 . 10.0.0.1 . udp . 6' },
   ])('knows protocols by number: $given', ({ given, want }) => {
     expect(withProtocolName(given)).toBe(want);
   });

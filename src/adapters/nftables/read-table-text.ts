@@ -65,9 +65,12 @@ export class TableTextReader {
   }
 }
 
-/** An element as we write it: protocols by name. */
+/**
+ * An element of a set with protocols as we write it: protocols by name. The protocol is the first field that is no
+ * address; a port after it may be the same number.
+ */
 export function withProtocolName(element: string): string {
-  return element.replace(/(^| \. )(6|17|132)(?= \. )/, (_, before: string, number: string) => {
+  return element.replace(/^((?:\S*[.:]\S* \. )*)(6|17|132)(?= \. )/, (_, before: string, number: string) => {
     return `${before}${protocolNames[number] ?? number}`;
   });
 }

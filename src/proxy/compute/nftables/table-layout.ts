@@ -138,6 +138,8 @@ export function setDefinitions({
 
 export const endpointsMap = (protocol: Protocol): string => `${protocol}-endpoints`;
 export const nodePortEndpointsMap = (protocol: Protocol): string => `${protocol}-nodeport-endpoints`;
+/** Their keys have no protocol: it is in the map's name. */
+export const isEndpointsMap = (set: string): boolean => /^(tcp|udp|sctp)-/.test(set);
 
 /** Rules of chains that are always there, in order. */
 export function staticRules(context: LayoutContext): ReadonlyArray<readonly [chain: string, rule: string]> {

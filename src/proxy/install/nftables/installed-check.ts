@@ -1,5 +1,6 @@
 import type { NftFamily } from '../../../adapters/nftables/nftables.ts';
 import { type TableSink, withProtocolName } from '../../../adapters/nftables/read-table-text.ts';
+import { isEndpointsMap } from '../../compute/nftables/table-layout.ts';
 import { ElementSums } from './element-sums.ts';
 
 export interface ExpectedTable {
@@ -45,7 +46,7 @@ export async function tableDifferences(
       onChain: (chain) => found.set(chain, 0),
       onRule: (chain) => found.set(chain, (found.get(chain) ?? 0) + 1),
       onElement: (set, element) => {
-        if (!dynamicSets.has(set)) foundSums.take(set, withProtocolName(element), 1);
+        if (!dynamicSets.has(set)) foundSums.take(set, isEndpointsMap(set) ? element : withProtocolName(element), 1);
       },
     },
     signal,
