@@ -225,6 +225,17 @@ describe('why a Service can or cannot be reached', () => {
       situation: 'EndpointRefuses',
       cause: 'Nothing listens',
     },
+    {
+      name: 'headless, and a policy keeps the client out',
+      facts: {
+        service: { ...service, clusterIps: ['None'] },
+        frontends: [],
+        tries: [{ ...direct, outcome: 'silent' }],
+        policies: [{ from: 'pod default/client', to: direct.to, isAllowed: false, words: 'denied by "default/deny"' }],
+      },
+      situation: 'PolicyDenies',
+      cause: 'denied by "default/deny"',
+    },
     { name: 'nothing to try', facts: { tries: [] }, situation: 'NotTried', cause: 'no connection could be tried' },
   ])('$name: $situation', ({ facts, situation, cause }) => {
     const explanation = explainService({ ...well, ...facts });

@@ -134,7 +134,10 @@ function explainRules(facts: ServiceFacts): Explanation | undefined {
   );
 }
 
-function explainHeadless({ tries }: ServiceFacts): Explanation {
+function explainHeadless(facts: ServiceFacts): Explanation {
+  const { tries } = facts;
+  const denied = explainPolicies(facts); // its clients go straight to the pods: that is all that can be in the way
+  if (denied !== undefined) return denied;
   const failed = tries.find(({ outcome }) => outcome !== 'connected');
   if (failed !== undefined) return explainDirect(failed);
   return say(
