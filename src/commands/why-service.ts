@@ -119,14 +119,17 @@ async function gather(
   const labelSelector = `kubernetes.io/service-name=${name}`;
   const slices = (await client.list(endpointSlices, { namespace, labelSelector }, signal)).items;
   const selected =
-    summary.selector === undefined
-      ? []
-      : (await client.list(pods, { namespace, labelSelector: summary.selector }, signal)).items;
+    summary.selector === undefined ? [] : await readSelected(namespace, summary.selector, gaps, client, signal);
   const node = await orUndefined(client.get(nodes, { name: nodeName }, signal));
   if (node === undefined) gaps.push(`there is no Node "${nodeName}": pass --hostname-override`);
   const source =
     options.from === undefined ? undefined : await findSource(options.from, namespace, options, client, signal);
-  const found = { ...base, pods: selected.map(readPod), endpoints: slices.flatMap(readEndpoints) };
+  const found = {
+    ...base,
+    arePodsUnknown: selected === undefined,
+    pods: (selected ?? []).map(readPod),
+    endpoints: slices.flatMap(readEndpoints),
+  };
   if (summary.otherProxy !== undefined) return found;
 
   const states = await readRules(service, slices, { node, nodeName, mode: proxy.mode, gaps }, signal);
@@ -147,6 +150,23 @@ async function gather(
     policies: source === undefined ? [] : await askPolicies(source, found.endpoints, gaps, client, signal),
     flows: await readFlows(chosen, found.endpoints, gaps, signal),
   };
+}
+
+/** kube-proxy's role in a cluster (`system:node-proxier`) does not read pods: undefined then. */
+async function readSelected(
+  namespace: string,
+  labelSelector: string,
+  gaps: string[],
+  client: Reader,
+  signal: AbortSignal,
+): Promise<Pod[] | undefined> {
+  try {
+    return (await client.list(pods, { namespace, labelSelector }, signal)).items;
+  } catch (err) {
+    if (signal.aborted) throw err;
+    gaps.push(`pods cannot be read, pass --kubeconfig with one that may: ${describeError(err)}`);
+    return undefined;
+  }
 }
 
 async function orUndefined<T>(wanted: Promise<T>): Promise<T | undefined> {

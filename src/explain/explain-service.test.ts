@@ -226,6 +226,12 @@ describe('why a Service can or cannot be reached', () => {
       cause: 'Nothing listens',
     },
     {
+      name: 'no endpoints, and pods that may not be read',
+      facts: { pods: [], endpoints: [], arePodsUnknown: true },
+      situation: 'NoEndpoints',
+      cause: 'the pods cannot be read',
+    },
+    {
       name: 'headless, and a policy keeps the client out',
       facts: {
         service: { ...service, clusterIps: ['None'] },

@@ -65,10 +65,15 @@ const say = (situation: ServiceSituation, cause: string, next: readonly string[]
 
 /** Undefined when every port has somebody who answers. */
 function explainEndpoints(facts: ServiceFacts, service: ServiceSummary): Explanation | undefined {
-  const { endpoints, pods, namespace, name } = facts;
+  const { endpoints, pods, arePodsUnknown = false, namespace, name } = facts;
   if (endpoints.length === 0 && service.selector === undefined) {
     return say('NoEndpoints', 'The Service has no selector, and nobody has made an EndpointSlice for it.', [
       `make one with the label kubernetes.io/service-name: ${name}, or give the Service a selector`,
+    ]);
+  }
+  if (endpoints.length === 0 && arePodsUnknown) {
+    return say('NoEndpoints', 'No EndpointSlice has an endpoint, and the pods cannot be read: nobody knows why.', [
+      `see whether the selector matches any: kubectl get pods -n ${namespace} -l ${service.selector ?? ''}`,
     ]);
   }
   if (endpoints.length === 0 && pods.length === 0) {

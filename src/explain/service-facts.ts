@@ -9,6 +9,8 @@ export interface ServiceFacts {
   /** Services that may have been meant; only when there is none. */
   readonly similar: readonly string[];
   readonly pods: readonly PodFact[];
+  /** Pods could not be read: that there are none says nothing. */
+  readonly arePodsUnknown?: boolean;
   readonly endpoints: readonly EndpointFact[];
   readonly proxy: ProxyFact;
   readonly frontends: readonly FrontendFact[];
