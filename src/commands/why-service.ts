@@ -20,7 +20,7 @@ import { loadKubeconfig } from '../client/kubeconfig.ts';
 import { endpointSlices, namespaces, networkPolicies, nodes, pods, services } from '../client/resource-types.ts';
 import { explainService } from '../explain/explain-service.ts';
 import { formatService } from '../explain/format-service.ts';
-import { readEndpoints, readPod, readService } from '../explain/read-objects.ts';
+import { onlyPort, readEndpoints, readPod, readService } from '../explain/read-objects.ts';
 import type { EndpointFact, FlowFact, PolicyFact, ProxyFact, ServiceFacts, TryFact } from '../explain/service-facts.ts';
 import { findSimilar } from '../kubelet/support/timeline/find-similar.ts';
 import { explainConnection } from '../network-policy/explain-connection.ts';
@@ -124,22 +124,25 @@ async function gather(
   if (node === undefined) gaps.push(`there is no Node "${nodeName}": pass --hostname-override`);
   const source =
     options.from === undefined ? undefined : await findSource(options.from, namespace, options, client, signal);
+  const endpoints = slices.flatMap(readEndpoints);
   const found = {
     ...base,
     arePodsUnknown: selected === undefined,
     pods: (selected ?? []).map(readPod),
-    endpoints: slices.flatMap(readEndpoints),
+    ...(options.port === undefined ? { service: summary, endpoints } : onlyPort(summary, endpoints, options.port)),
   };
   if (summary.otherProxy !== undefined) return found;
 
   const states = await readRules(service, slices, { node, nodeName, mode: proxy.mode, gaps }, signal);
   const isWanted = ({ frontend }: FrontendState): boolean =>
-    options.port === undefined || options.port === frontend.portName || options.port === String(frontend.port);
+    found.service.ports.some(
+      ({ name: portName, protocol }) => portName === frontend.portName && protocol.toLowerCase() === frontend.protocol,
+    );
   const chosen = states.filter(isWanted);
-  const endpoints = found.endpoints.filter(({ isReady, protocol }) => isReady && protocol === 'TCP');
+  const direct = found.endpoints.filter(({ isReady, protocol }) => isReady && protocol === 'TCP');
   const tries = await tryAll(
     chosen,
-    endpoints.map(({ address }) => address),
+    direct.map(({ address }) => address),
     source,
     signal,
   );

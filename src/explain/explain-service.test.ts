@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { explainService } from './explain-service.ts';
 import { formatService } from './format-service.ts';
+import { onlyPort } from './read-objects.ts';
 import type { EndpointFact, FrontendFact, PodFact, ServiceFacts, ServiceSummary, TryFact } from './service-facts.ts';
 
 const service: ServiceSummary = {
@@ -247,6 +248,18 @@ describe('why a Service can or cannot be reached', () => {
     const explanation = explainService({ ...well, ...facts });
     expect(explanation.situation).toBe(situation);
     expect(explanation.cause).toContain(cause);
+  });
+
+  it('looks at one port alone where one is asked for', () => {
+    const two = { ...service, ports: [...service.ports, { name: 'dead', protocol: 'TCP', port: 81, targetPort: '9' }] };
+    const dead = { ...endpoint, address: '10.244.0.5:9', portName: 'dead', isReady: false, isServing: false };
+    expect(explainService({ ...well, service: two, endpoints: [endpoint, dead] }).situation).toBe('NoReadyEndpoints');
+    for (const port of ['http', '80']) {
+      const only = onlyPort(two, [endpoint, dead], port);
+      expect(only.endpoints).toEqual([endpoint]);
+      expect(explainService({ ...well, ...only }).situation).toBe('Works');
+    }
+    expect(() => onlyPort(two, [], '82')).toThrow('the Service has 80 (http), 81 (dead)');
   });
 
   it('is told to people as one sentence, what to do, and what it was read from', () => {

@@ -26,6 +26,25 @@ export function readService({ metadata, spec }: Service): ServiceSummary {
   };
 }
 
+/**
+ * The Service and its endpoints as if it had that port alone.
+ * @param port number or name @throws when it has no such port
+ */
+export function onlyPort(
+  service: ServiceSummary,
+  endpoints: readonly EndpointFact[],
+  port: string,
+): { service: ServiceSummary; endpoints: EndpointFact[] } {
+  const ports = service.ports.filter((one) => one.name === port || String(one.port) === port);
+  if (ports.length === 0) {
+    const has = service.ports.map((one) => (one.name === '' ? one.port : `${one.port} (${one.name})`)).join(', ');
+    throw new Error(`Cannot look at port "${port}" alone: the Service has ${has === '' ? 'no ports' : has}`);
+  }
+  const isWanted = ({ portName, protocol }: EndpointFact): boolean =>
+    ports.some((one) => one.name === portName && one.protocol === protocol);
+  return { service: { ...service, ports }, endpoints: endpoints.filter(isWanted) };
+}
+
 export function readPod({ metadata, spec, status }: Pod): PodFact {
   const phase = status?.phase ?? 'Pending';
   const isReady = isConditionTrue(status?.conditions, 'Ready');
