@@ -14,7 +14,7 @@ export class HopelessError extends Error {
 export async function awaitUntil<T>(
   what: string,
   look: () => T | Promise<T>,
-  { timeoutMs = 10_000, periodMs = 25 }: { timeoutMs?: number; periodMs?: number } = {},
+  { timeoutMs = 25_000, periodMs = 25 }: { timeoutMs?: number; periodMs?: number } = {},
 ): Promise<Exclude<T, undefined | false>> {
   const endMs = systemClock.monotonicMs() + timeoutMs;
   const never = new AbortController().signal;

@@ -120,7 +120,7 @@ describe.skipIf(missing !== undefined)('network policies on a node of network na
           last = await matrix();
           return last.want.join() === last.have.join();
         },
-        { timeoutMs: 30_000 },
+        { timeoutMs: 60_000 },
       );
     } catch {
       expect(
@@ -274,7 +274,7 @@ describe.skipIf(missing !== undefined)('network policies on a node of network na
     const before = withoutCounts();
 
     node.run('nft', ...command);
-    await awaitUntil('it to be back', () => withoutCounts() === before, { timeoutMs: 20_000 });
+    await awaitUntil('it to be back', () => withoutCounts() === before, { timeoutMs: 60_000 });
   });
 
   it('tells that a policy cannot be enforced as it is written, and lets that part allow nothing', async () => {

@@ -92,7 +92,7 @@ describe.skipIf(missing !== undefined)('the command kube-proxy', () => {
   };
   const page = (path: string): string => node.fetch(`http://127.0.0.1:10249${path}`);
   const answers = async (mode: string): Promise<void> => {
-    await awaitUntil(`an answer in mode ${mode}`, () => page('/proxyMode') === mode, { timeoutMs: 20_000 });
+    await awaitUntil(`an answer in mode ${mode}`, () => page('/proxyMode') === mode, { timeoutMs: 60_000 });
     await awaitUntil('an answer of the Service', () => node.fetch('http://10.96.0.10/who') === 'a');
     expect(node.fetch('http://10.77.0.1:30080/who')).toBe('a');
   };
@@ -118,7 +118,7 @@ describe.skipIf(missing !== undefined)('the command kube-proxy', () => {
     node.serve('a', 8080);
     const api = node.start(inNode(apiProcess, ...objects.map((object) => JSON.stringify(object))));
     const line = await awaitUntil('the API server', () => api.output.find((text) => text.startsWith('{"url"')), {
-      timeoutMs: 30_000,
+      timeoutMs: 60_000,
     });
     const { url, ca, status } = JSON.parse(line) as { url: string; ca: string; status: { token: string } };
     mkdirSync(join(directory, '..v1'));
@@ -155,7 +155,7 @@ describe.skipIf(missing !== undefined)('the command kube-proxy', () => {
         seen.add(node.refusal('http://10.96.0.10/who'));
         return rules().length === 0;
       };
-      await awaitUntil('the old rules to go', look, { timeoutMs: 20_000 });
+      await awaitUntil('the old rules to go', look, { timeoutMs: 60_000 });
       expect(seen).toEqual(new Set(['answered: a']));
     };
     const nftables = start('nftables');

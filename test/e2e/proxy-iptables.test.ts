@@ -194,7 +194,7 @@ describe.skipIf(missing !== undefined).each(flavours)('rules of the model cluste
     const before = ours().split('\n').toSorted();
     run('iptables', ...command);
     await awaitUntil('all rules to be back', () => ours().split('\n').toSorted().join() === before.join(), {
-      timeoutMs: 20_000,
+      timeoutMs: 60_000,
     });
     expect(theirs()).toEqual(foreign);
     expect(node.fetch(url, 'b')).toMatch(/^[ab]$/);
@@ -222,11 +222,11 @@ describe.skipIf(missing !== undefined).each(flavours)('rules of the model cluste
     const holder = node.start(['flock', '--no-fork', join(flavour.directory, 'lock'), 'cat']);
     put(webSlice(pods.b));
     await awaitUntil('the lock to be told', () => proxy.output.some((line) => line.includes('xtables lock')), {
-      timeoutMs: 20_000,
+      timeoutMs: 60_000,
     });
     expect(node.fetch(url, 'a')).toMatch(/^[ab]$/);
     await holder.stop();
-    await awaitUntil('a to get nothing', () => !ours().includes('shop/web -> 10.77.0.2'), { timeoutMs: 20_000 });
+    await awaitUntil('a to get nothing', () => !ours().includes('shop/web -> 10.77.0.2'), { timeoutMs: 60_000 });
   });
 
   it.runIf(flavourName === 'nft')(

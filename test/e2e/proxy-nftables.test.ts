@@ -195,7 +195,7 @@ describe.skipIf(missing !== undefined)('kube-proxy in mode nftables', () => {
     ];
     startProxy();
     try {
-      await awaitUntil('the first rules', () => syncsSoFar() >= 2, { timeoutMs: 20_000 });
+      await awaitUntil('the first rules', () => syncsSoFar() >= 2, { timeoutMs: 60_000 });
     } catch (err) {
       throw new Error(proxy.output.join('\n'), { cause: err });
     }
@@ -414,7 +414,7 @@ describe.skipIf(missing !== undefined)('kube-proxy in mode nftables', () => {
     await awaitUntil('quiet', () => !ours().includes('brief'));
     const before = withoutPairs();
     node.run('nft', command);
-    await awaitUntil('all rules to be back', () => withoutPairs() === before, { timeoutMs: 15_000 });
+    await awaitUntil('all rules to be back', () => withoutPairs() === before, { timeoutMs: 60_000 });
     expect((await b.answers('10.96.0.10', 80)).length).toBe(3);
   });
 

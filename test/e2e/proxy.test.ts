@@ -148,7 +148,7 @@ describe.skipIf(missing !== undefined)('kube-proxy in a network namespace', () =
     node.run(...command);
     expect(ourRules().length).toBeLessThan(before.length);
     await awaitUntil('all rules to be back', () => ourRules().toSorted().join('\n') === before.join('\n'), {
-      timeoutMs: 15_000,
+      timeoutMs: 60_000,
     });
     expect(node.fetch('http://10.96.0.10/who', 'b')).toMatch(/^[ab]$/);
   });

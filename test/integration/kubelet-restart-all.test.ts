@@ -31,7 +31,6 @@ it('kills what runs, removes all, who asked last, and starts over in the same sa
   await t.untilReady('web');
   const old = new Map(names.map((name) => [idOf(name), name]));
   const before = t.cri.calls.length;
-  const beganMs = t.clock.nowMs();
   t.cri.exitContainer(idOf('web'), 42);
   await t.until(
     'the second start of all',
@@ -39,7 +38,6 @@ it('kills what runs, removes all, who asked last, and starts over in the same sa
       names.every((name) => t.container('web', name)?.restartCount === 1) &&
       conditionOf(t.api.pod('web'), 'Ready') === 'True',
   );
-  expect(t.clock.nowMs() - beganMs).toBeLessThan(5000);
   const acts = t.cri.calls.slice(before).flatMap(({ method, request }) => {
     const { container_id: id = '', timeout } = request as { container_id?: string; timeout?: unknown };
     if (method === 'StopContainer') return [`stop ${old.get(id)} ${String(timeout)}`];
@@ -57,6 +55,10 @@ it('kills what runs, removes all, who asked last, and starts over in the same sa
     'CreateContainer',
   ]);
   const told = t.api.podPatches.map(({ status }) => status);
+  const waits = told.flatMap(({ containerStatuses = [] }) =>
+    containerStatuses.map(({ state }) => state?.waiting?.reason),
+  );
+  expect(waits).not.toContain('CrashLoopBackOff'); // nobody waits for a back-off
   expect(
     told.some((status) =>
       status.conditions?.some((one) => one.type === 'AllContainersRestarting' && one.status === 'True'),
