@@ -139,6 +139,29 @@ describe('NftablesInstaller.watch', () => {
     expect(proxy.table.listing().filter((line) => line !== 'mine: ')).toEqual(before);
   });
 
+  it('does not write everything again and again when what nobody uses cannot go', async () => {
+    const proxy = new ModelProxy();
+    await proxy.sync('all');
+    proxy.remove('shop/sticky');
+    await proxy.sync();
+    proxy.table.refused = 'delete chain';
+    const stop = new AbortController();
+    let losses = 0;
+    const onLost = (): void => {
+      losses++;
+      void proxy.sync();
+    };
+    const watching = proxy.installer.watch(onLost, stop.signal);
+    await proxy.clock.advance(95_000);
+    expect(losses).toBe(4);
+    proxy.table.refused = undefined;
+    await proxy.clock.advance(30_000);
+    stop.abort();
+    await watching;
+    expect(losses).toBe(4);
+    expect(proxy.table.listing().join()).not.toContain('shop/sticky');
+  });
+
   it('takes chains that nobody uses away a second later, and counts when it cannot', async () => {
     const proxy = new ModelProxy();
     expect(
@@ -161,7 +184,7 @@ describe('NftablesInstaller.watch', () => {
     expect(proxy.cleanUpFailures).toBe(1);
     proxy.table.failure = undefined;
     expect((await proxy.sync()).isFull).toBe(true);
-    expect(await watch(proxy, 2)).toBe(0);
+    expect(await watch(proxy, 32)).toBe(0);
     expect(proxy.table.listing().join()).not.toContain('shop/sticky');
   });
 });

@@ -47,6 +47,8 @@ const fullSyncPeriodMs = 3_600_000;
 /** Chains go some time after their last use: older kernels still count it in the transaction that ends it. */
 const emptiedMs = 1000;
 const watchPeriodMs = 1000;
+/** A clean-up that has failed is followed by a full sync: it is not tried again at once. */
+const tidyPauseMs = 30_000;
 /** The whole table is read at most this part of the time. */
 const readShare = 0.05;
 const readPauseMinMs = 2000;
@@ -77,6 +79,7 @@ export class NftablesInstaller implements Installer {
   #commitsKnown: number | undefined;
   /** Chains without rules that nobody uses, and since when. */
   readonly #emptied = new Map<string, number>();
+  #nextTidyMs = 0;
 
   constructor(options: NftablesInstallerOptions, need: NftablesInstallerNeed) {
     this.#options = options;
@@ -263,6 +266,7 @@ export class NftablesInstaller implements Installer {
     if (this.#needsFull) return;
     const { clock, log, onCleanUpFailed } = this.#need;
     const nowMs = clock.monotonicMs();
+    if (nowMs < this.#nextTidyMs) return;
     const due = [...this.#emptied].filter(([, sinceMs]) => nowMs - sinceMs >= emptiedMs).map(([name]) => name);
     try {
       if (due.length > 0) await this.#apply([deleteChains(this.#options.family, due)], signal);
@@ -274,6 +278,7 @@ export class NftablesInstaller implements Installer {
     } catch (err) {
       if (signal.aborted) return;
       onCleanUpFailed();
+      this.#nextTidyMs = nowMs + tidyPauseMs;
       this.#needsFull = true; // it looks at what there is
       log.warn({ chains: due.length, reason: describeError(err) }, 'cannot delete what nobody uses any more');
       onLost();

@@ -17,11 +17,14 @@ export class TestTable implements NftNeed {
   /** What was looked at: `names`, `table` or `set`. */
   readonly looks: string[] = [];
   failure: Error | undefined;
+  /** No transaction with this in it is taken. */
+  refused: string | undefined;
 
   async apply(input: NftInput): Promise<void> {
     let text = '';
     for await (const piece of input) text += piece;
     if (this.failure !== undefined) throw this.failure;
+    if (this.refused !== undefined && text.includes(this.refused)) throw new Error('Device or resource busy');
     const contents = structuredClone(this.#contents);
     for (const line of text.split('\n')) if (line !== '') takeCommand(contents, line);
     this.#contents = contents;
