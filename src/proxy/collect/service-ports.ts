@@ -1,6 +1,6 @@
 /** A Service object as the ports that the proxy serves in one family. Pure. */
 import type { Service } from '../../objects/generated/core-v1.ts';
-import { familyOfIp, parseCidr } from '../compute/ip-ranges.ts';
+import { familyOfIp, plainCidr, plainIp } from '../compute/ip-ranges.ts';
 import type { IpFamily, Protocol, ServicePort } from '../proxy-model.ts';
 
 /** Upstream's default of `sessionAffinityConfig.clientIP.timeoutSeconds`: three hours. */
@@ -22,8 +22,12 @@ export function servicePorts(service: Service, family: IpFamily): ServicePort[] 
 
   const { namespace = '', name } = metadata;
   const type = spec.type ?? 'ClusterIP';
-  const ofFamily = (ip: string): boolean => familyOfIp(ip) === family;
-  const externalIps = shared((spec.externalIPs ?? []).filter(ofFamily));
+  const ofFamily = (ips: ReadonlyArray<string | undefined>): string[] =>
+    ips
+      .map((ip) => plainIp(ip ?? ''))
+      .filter((ip) => ip !== undefined)
+      .filter((ip) => familyOfIp(ip) === family);
+  const externalIps = shared(ofFamily(spec.externalIPs ?? []));
   const isExternalPolicyLocal =
     spec.externalTrafficPolicy === 'Local' &&
     (type === 'NodePort' || type === 'LoadBalancer' || (type === 'ClusterIP' && externalIps.length > 0));
@@ -33,9 +37,9 @@ export function servicePorts(service: Service, family: IpFamily): ServicePort[] 
     clusterIp,
     externalIps,
     loadBalancerIps: shared(
-      (status?.loadBalancer?.ingress ?? [])
-        .filter(({ ip, ipMode }) => ip !== undefined && ofFamily(ip) && (ipMode ?? 'VIP') === 'VIP')
-        .map(({ ip }) => ip ?? ''),
+      ofFamily(
+        (status?.loadBalancer?.ingress ?? []).filter(({ ipMode }) => (ipMode ?? 'VIP') === 'VIP').map(({ ip }) => ip),
+      ),
     ),
     sourceRanges: shared(sourceRangesOf(spec.loadBalancerSourceRanges ?? [], family)),
     affinitySeconds:
@@ -69,13 +73,13 @@ function clusterIpOf({ spec }: Service, family: IpFamily): string | undefined {
   const families = spec.ipFamilies ?? [];
   const index = families.indexOf(family);
   const ip = families.length === 0 ? spec.clusterIP : index < 0 ? undefined : (spec.clusterIPs ?? [])[index];
-  const found = ip ?? (index === 0 ? spec.clusterIP : undefined);
+  const found = plainIp(ip ?? (index === 0 ? spec.clusterIP : undefined) ?? '');
   return found !== undefined && familyOfIp(found) === family ? found : undefined;
 }
 
 /** A range that covers everything makes the list say nothing. */
 function sourceRangesOf(ranges: readonly string[], family: IpFamily): string[] {
-  const cidrs = ranges.map((range) => parseCidr(range.trim())).filter((cidr) => cidr?.family === family);
+  const cidrs = ranges.map((range) => plainCidr(range.trim())).filter((cidr) => cidr?.family === family);
   return cidrs.some((cidr) => cidr?.prefix === 0) ? [] : cidrs.map((cidr) => cidr?.text ?? '');
 }
 

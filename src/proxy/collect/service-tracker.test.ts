@@ -67,6 +67,12 @@ describe('servicePorts', () => {
       want: [{ sourceRanges: [] }],
     },
     {
+      // an unread range would let everybody in
+      name: 'addresses as older objects may have them: zeros in front mean nothing',
+      spec: { externalIPs: ['203.000.113.01'], loadBalancerSourceRanges: ['010.1.0.0/16', '10.0.0.7/8'] },
+      want: [{ externalIps: ['203.0.113.1'], sourceRanges: ['10.1.0.0/16', '10.0.0.7/8'] }],
+    },
+    {
       name: 'a health check port only of a load balancer with a Local policy',
       spec: { type: 'LoadBalancer', externalTrafficPolicy: 'Local', healthCheckNodePort: 32_000 },
       want: [{ healthCheckNodePort: 32_000 }],
@@ -79,6 +85,23 @@ describe('servicePorts', () => {
   ])('$name', ({ spec, want }) => {
     expect(servicePorts(service(spec), 'IPv4')).toMatchObject(want);
     expect(servicePorts(service(spec), 'IPv4')).toHaveLength(want.length);
+  });
+
+  it('has one spelling for each IPv6 address, the one that the kernel shows', () => {
+    const spec = {
+      clusterIPs: ['10.96.0.1', 'FD00:0::1'],
+      externalIPs: ['2001:DB8:0::9'],
+      loadBalancerSourceRanges: ['2001:DB8::/32'],
+    };
+    const status = { loadBalancer: { ingress: [{ ip: '2001:0db8::1' }, { hostname: 'a.example' }] } };
+    expect(servicePorts(service(spec, status), 'IPv6')).toMatchObject([
+      {
+        clusterIp: 'fd00::1',
+        externalIps: ['2001:db8::9'],
+        loadBalancerIps: ['2001:db8::1'],
+        sourceRanges: ['2001:db8::/32'],
+      },
+    ]);
   });
 
   it('takes balancer addresses that pass packets on, and no others', () => {

@@ -1,5 +1,5 @@
 /** Addresses and CIDRs as strings: which family, what contains what. Pure. */
-import { BlockList, isIP, isIPv4 } from 'node:net';
+import { BlockList, SocketAddress, isIP, isIPv4 } from 'node:net';
 import type { IpFamily } from '../proxy-model.ts';
 
 /** Undefined for what is no address. */
@@ -8,6 +8,23 @@ export function familyOfIp(ip: string): IpFamily | undefined {
   // a scoped address ("fe80::1%eth0") means nothing on another node
   if (version === 0 || ip.includes('%')) return undefined;
   return version === 4 ? 'IPv4' : 'IPv6';
+}
+
+/**
+ * One spelling per address, the one that the kernel's tools print. Older objects of the API may have another:
+ * `2001:DB8::1`, or `010.0.0.1`, where the zero means nothing. Undefined for what is no address.
+ */
+export function plainIp(ip: string): string | undefined {
+  const text = /^(?=.*(?:^|\.)0\d)\d+(?:\.\d+){3}$/.test(ip) ? ip.split('.').map(Number).join('.') : ip;
+  const family = familyOfIp(text);
+  return family === 'IPv6' ? new SocketAddress({ address: text, family: 'ipv6' }).address : family && text;
+}
+
+/** Undefined for what is no CIDR. */
+export function plainCidr(text: string): Cidr | undefined {
+  const slash = text.indexOf('/');
+  const ip = plainIp(text.slice(0, Math.max(0, slash)));
+  return ip === undefined ? undefined : parseCidr(`${ip}${text.slice(slash)}`);
 }
 
 export interface Cidr {
