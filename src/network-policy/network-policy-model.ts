@@ -17,7 +17,8 @@ export interface PodFacts {
   readonly key: string;
   readonly namespace: string;
   readonly labels: Readonly<Record<string, string>>;
-  readonly namespaceLabels: Readonly<Record<string, string>>;
+  /** Undefined while the namespace is not known: it comes by another watch than its pods. */
+  readonly namespaceLabels: Readonly<Record<string, string>> | undefined;
   /** In the usual spelling; empty while it has none. */
   readonly ips: readonly string[];
   /** Whether it runs on this node. */

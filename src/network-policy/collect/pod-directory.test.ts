@@ -1,5 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Pod } from '../../objects/generated/core-v1.ts';
+import { compilePolicy } from '../compute/compile-policy.ts';
+import { isNamedBy } from '../compute/match-policy.ts';
 import type { PodFacts } from '../network-policy-model.ts';
 import { PodDirectory, trimPod } from './pod-directory.ts';
 
@@ -106,6 +108,25 @@ describe('the directory of pods', () => {
     directory.setNamespace('shop', { team: 'one' });
     directory.setNamespace('other', {});
     expect(log).toEqual([]);
+  });
+
+  it.each([
+    { operator: 'NotIn', values: ['one'] },
+    { operator: 'DoesNotExist', values: [] },
+  ])('lets a selector with $operator choose no pod before the labels of its namespace are known', (expression) => {
+    const { directory, pods } = directoryOf();
+    const namespaceSelector = { matchExpressions: [{ key: 'team', ...expression }] };
+    const isPeer = (from: object): boolean => {
+      const policy = compilePolicy({ metadata: { namespace: 'x', name: 'p' }, spec: { ingress: [{ from: [from] }] } });
+      const pod = pods.get('shop/a');
+      return pod !== undefined && policy.ingress?.some((rule) => isNamedBy(rule, pod)) === true;
+    };
+    directory.putPod(podOf('a', { ip: '10.0.0.1' }));
+    expect([isPeer({ namespaceSelector }), isPeer({ namespaceSelector: {} })]).toEqual([false, true]);
+    directory.setNamespace('shop', { team: 'one' });
+    expect([isPeer({ namespaceSelector }), isPeer({ namespaceSelector: {} })]).toEqual([false, true]);
+    directory.setNamespace('shop', {});
+    expect([isPeer({ namespaceSelector }), isPeer({ namespaceSelector: {} })]).toEqual([true, true]);
   });
 
   it('knows the named ports of containers and sidecars, but not of other init containers', () => {

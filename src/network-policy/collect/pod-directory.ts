@@ -111,7 +111,7 @@ export class PodDirectory {
       key,
       namespace,
       labels: pod.metadata.labels ?? noLabels,
-      namespaceLabels: this.#namespaces.get(namespace) ?? noLabels,
+      namespaceLabels: this.#namespaces.get(namespace),
       ips: (this.#claimed.get(key) ?? []).filter((ip) => this.#ownerOf(ip) === key),
       isLocal: this.#isLocal(pod),
       ports: namedPorts(pod),

@@ -14,9 +14,13 @@ export function isNamedBy({ peers }: PolicyRule, pod: PodFacts): boolean {
 }
 
 function isPeer({ namespace, pods }: PodPeer, pod: PodFacts): boolean {
-  const isThere =
-    typeof namespace === 'string' ? pod.namespace === namespace : matchesRequirements(namespace, pod.namespaceLabels);
-  return isThere && matchesRequirements(pods, pod.labels);
+  return isInNamespace(namespace, pod) && matchesRequirements(pods, pod.labels);
+}
+
+/** Of a namespace whose labels nobody knows yet only those can be said to fit who take any: `NotIn` would let in. */
+function isInNamespace(wanted: PodPeer['namespace'], { namespace, namespaceLabels }: PodFacts): boolean {
+  if (typeof wanted === 'string') return namespace === wanted;
+  return namespaceLabels === undefined ? wanted.length === 0 : matchesRequirements(wanted, namespaceLabels);
 }
 
 /** Whether a rule is for this address, which may be a pod's. */
