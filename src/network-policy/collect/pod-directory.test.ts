@@ -129,6 +129,19 @@ describe('the directory of pods', () => {
     expect([isPeer({ namespaceSelector }), isPeer({ namespaceSelector: {} })]).toEqual([true, true]);
   });
 
+  it('keeps nothing of a pod that is gone, whichever word of its end comes first', () => {
+    for (const isPodFirst of [true, false]) {
+      const { directory } = directoryOf();
+      const pod = podOf('a', { ip: '10.0.0.1' });
+      directory.setAttachment('file', attachment('a', ['10.0.0.1']));
+      directory.putPod(pod);
+      if (isPodFirst) directory.removePod(pod);
+      directory.setAttachment('file', undefined);
+      if (!isPodFirst) directory.removePod(pod);
+      expect(Math.max(...directory.sizes)).toBe(0);
+    }
+  });
+
   it('knows the named ports of containers and sidecars, but not of other init containers', () => {
     const { directory, pods } = directoryOf();
     const ports = (name: string, containerPort: number) => [

@@ -39,6 +39,19 @@ export class PodDirectory {
     this.#sink = sink;
   }
 
+  /** How much is kept: nothing of pods that are gone. */
+  get sizes(): readonly number[] {
+    return [
+      this.#pods,
+      this.#entries,
+      this.#keysByNamespace,
+      this.#attachments,
+      this.#attachedKeys,
+      this.#claims,
+      this.#claimed,
+    ].map(({ size }) => size);
+  }
+
   putPod(pod: Pod): void {
     const key = objectKey(pod);
     this.#pods.set(key, pod);
@@ -50,7 +63,9 @@ export class PodDirectory {
   removePod(pod: Pod): void {
     const key = objectKey(pod);
     this.#pods.delete(key);
-    this.#keysByNamespace.get(pod.metadata.namespace ?? '')?.delete(key);
+    const namespace = pod.metadata.namespace ?? '';
+    const keys = this.#keysByNamespace.get(namespace);
+    if (keys?.delete(key) === true && keys.size === 0) this.#keysByNamespace.delete(namespace);
     this.#refresh(key);
   }
 
@@ -68,7 +83,8 @@ export class PodDirectory {
   setAttachment(file: string, attachment: Attachment | undefined): void {
     const before = this.#attachedKeys.get(file);
     if (before !== undefined) {
-      this.#attachments.get(before)?.delete(file);
+      const files = this.#attachments.get(before);
+      if (files?.delete(file) === true && files.size === 0) this.#attachments.delete(before);
       this.#attachedKeys.delete(file);
     }
     const now = attachment === undefined ? undefined : `${attachment.namespace}/${attachment.name}`;

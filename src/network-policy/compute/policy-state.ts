@@ -101,7 +101,8 @@ export class PolicyState {
     if (pod === undefined) return;
     this.#replacePod(pod, undefined);
     this.#pods.delete(key);
-    this.#podKeysByNamespace.get(pod.namespace)?.delete(key);
+    const keys = this.#podKeysByNamespace.get(pod.namespace);
+    if (keys?.delete(key) === true && keys.size === 0) this.#podKeysByNamespace.delete(pod.namespace);
     if (pod.isLocal) this.#takeLocal(pod);
   }
 
