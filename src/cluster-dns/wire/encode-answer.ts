@@ -133,7 +133,10 @@ function writeName(name: string, from: number, names: Map<string, number>): numb
 
 /** Where each part of a name begins that is written without pointers. */
 function rememberName(names: Map<string, number>, name: string, from: number): void {
-  if (name.includes('\\')) return; // its labels are not where its dots are
+  if (name.includes('\\')) {
+    names.set(name, from); // its labels are not where its dots are
+    return;
+  }
   let at = from;
   for (let rest = name; rest !== '';) {
     names.set(rest, at);

@@ -112,6 +112,22 @@ describe('readQuery', () => {
     expect(read.question.name).toBe('web.shop.\u00c3\u0084');
   });
 
+  it('does not take two names for one, whose labels hold dots and backslashes', () => {
+    const ask = (...labels: string[]): Query => {
+      const parts = labels.map((label) => Buffer.concat([bytes(label.length), Buffer.from(label)]));
+      return queryOf(questioned(...parts, bytes(0, 0, 255, 0, 1)));
+    };
+    const queries = [ask('a\\', 'b'), ask('a.b'), ask('a\\.b'), ask('a', 'b')];
+    expect(new Set(queries.map(({ question: { name } }) => name)).size).toBe(queries.length);
+    for (const query of [...queries, ask('\\'.repeat(63))]) {
+      const { name } = query.question;
+      const hinfo: DnsRecord = { name, ttl: 1, type: 'HINFO', data: { cpu: 'c', os: '' } };
+      // the record's name is the question's, wherever its labels end
+      const packet = encodeAnswer(query, answerOf([hinfo]), 'udp');
+      expect(packet.readUInt16BE(query.question.end)).toBe(0xc00c);
+    }
+  });
+
   it('does not take a dot inside of a label for a border', () => {
     const name = queryOf(questioned(bytes(3, 0x61, 0x2e, 0x62, 0, 0, 1, 0, 1))).question.name;
     expect(name).toBe('a\\.b');

@@ -74,8 +74,8 @@ export function readQuestion(packet: Buffer): QuestionOnWire {
     if (at + length - headerBytes >= nameBytesMax) throw new RangeError('the name is too long');
     if (at + length > packet.length) throw new RangeError('the name is cut off');
     const label = packet.toString('latin1', at, at + length);
-    // a dot inside of a label is no border between two
-    name += (name === '' ? '' : '.') + (label.includes('.') ? label.replaceAll('.', '\\.') : label);
+    // a dot inside of a label is no border between two, nor is one behind a label that ends with a backslash
+    name += (name === '' ? '' : '.') + (/[.\\]/.test(label) ? label.replaceAll(/[.\\]/g, '\\$&') : label);
     at += length;
   }
   if (at + 4 > packet.length) throw new RangeError('the question is cut off');
