@@ -37,6 +37,11 @@ function queryOf(more: Packet = {}, as = name): Query {
 }
 
 describe('readForeignAnswer', () => {
+  it('keeps no more memory than the answer has bytes: that is what the cache counts', () => {
+    const { packet } = read({ answers: [address('192.0.2.1', 300)] });
+    expect(packet.buffer.byteLength).toBe(packet.length);
+  });
+
   it.each<[string, Packet, string, number]>([
     [
       'the shortest time of an answer',

@@ -91,7 +91,9 @@ export function readForeignAnswer(packet: Buffer, asked: Asked): ForeignAnswer {
   // it is the last one as a rule; names of others behind it could point behind it
   const kept = optIndex < 0 ? records : records.slice(0, optIndex);
   const end = kept.at(-1)?.end ?? question.end;
-  const own = Buffer.from(packet.subarray(0, end));
+  // memory of its own: in Node.js's pool a small answer that is kept would keep the whole 64 KB piece, which nobody counts
+  const own = Buffer.allocUnsafeSlow(end);
+  packet.copy(own, 0, 0, end);
   for (const [i, section] of (['answers', 'authorities', 'additionals'] as const).entries()) {
     own.writeUInt16BE(kept.filter((record) => record.section === section).length, 6 + 2 * i);
   }
