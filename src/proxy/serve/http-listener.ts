@@ -18,6 +18,8 @@ export interface HttpListenerOptions {
 }
 
 const retryMs = 5000;
+/** A port stays in use for days: one line in the log a minute is enough. */
+const triesPerWarning = 12;
 /** Enough for probes and scrapers, and little for those who hold connections. */
 const connectionsMax = 64;
 const requestTimeoutMs = 10_000;
@@ -25,7 +27,7 @@ const requestTimeoutMs = 10_000;
 /** Serves plain HTTP until `signal` aborts. A port in use is tried again every 5 s. */
 export async function runHttpListener(options: HttpListenerOptions, signal: AbortSignal): Promise<void> {
   const { name, host, port, isHardFail, onFailure, clock, log } = options;
-  for (let isTold = false; !signal.aborted; isTold = true) {
+  for (let tries = 0; !signal.aborted; tries++) {
     try {
       const server = await listen(options);
       log.info({ server: name, host, port: addressPort(server) }, 'listening');
@@ -34,9 +36,10 @@ export async function runHttpListener(options: HttpListenerOptions, signal: Abor
       await new Promise((resolve) => server.close(resolve));
       return;
     } catch (err) {
-      if (!isTold) await onFailure?.(err);
+      if (tries === 0) await onFailure?.(err);
       if (isHardFail) throw new Error(`Cannot serve ${name} on "${host}:${port}"`, { cause: err });
-      log.warn({ server: name, host, port, retryMs, reason: describeError(err) }, 'cannot listen, will retry');
+      const level = tries % triesPerWarning === 0 ? 'warn' : 'debug';
+      log[level]({ server: name, host, port, retryMs, reason: describeError(err) }, 'cannot listen, will retry');
       await clock.sleep(retryMs, signal);
     }
   }

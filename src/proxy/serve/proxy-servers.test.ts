@@ -1,4 +1,5 @@
 import { type RequestListener, type Server, createServer, request as httpRequest } from 'node:http';
+import { pino } from 'pino';
 import { afterEach, describe, expect, it } from 'vitest';
 import { FakeClock } from '../../base/clock.ts';
 import { silentLogger } from '../../base/logger.ts';
@@ -150,6 +151,7 @@ describe('the health server', () => {
 describe('runHttpListener', () => {
   const run = (port: number, isHardFail: boolean) => {
     const failures: string[] = [];
+    const warnings: string[] = [];
     const ends = new AbortController();
     const time = new FakeClock(0);
     const done = runHttpListener(
@@ -161,20 +163,22 @@ describe('runHttpListener', () => {
         isHardFail,
         onFailure: (err) => void failures.push(String(err)),
         clock: time,
-        log: silentLogger,
+        log: pino({ level: 'warn' }, { write: (line) => void warnings.push(line) }),
       },
       ends.signal,
     );
-    return { failures, ends, time, done };
+    return { failures, warnings, ends, time, done };
   };
 
-  it('tries a port in use every 5 s, and tells of it once', async () => {
+  it('tries a port in use every 5 s, tells of it once, and logs it once a minute', async () => {
     const port = await listen(() => {});
-    const { failures, ends, time, done } = run(port, false);
-    for (let i = 0; i < 3; i++) {
+    const { failures, warnings, ends, time, done } = run(port, false);
+    for (let i = 0; i < 13; i++) {
       while (time.sleeping === 0) await new Promise((resolve) => setImmediate(resolve));
       await time.advance(5000);
     }
+    while (time.sleeping === 0) await new Promise((resolve) => setImmediate(resolve));
+    expect(warnings).toHaveLength(2); // a minute has passed
     await new Promise((resolve) => servers.pop()?.close(resolve));
     while (time.sleeping === 0) await new Promise((resolve) => setImmediate(resolve));
     await time.advance(5000);
