@@ -243,6 +243,12 @@ describe('why a Service can or cannot be reached', () => {
       situation: 'PolicyDenies',
       cause: 'denied by "default/deny"',
     },
+    {
+      name: 'nothing to try, and rules that cannot be read',
+      facts: { tries: [], frontends: [{ ...frontend, installed: undefined, isAsWanted: false }] },
+      situation: 'NotTried',
+      cause: 'Endpoints are ready and nobody could read the rules; no connection could be tried.',
+    },
     { name: 'nothing to try', facts: { tries: [] }, situation: 'NotTried', cause: 'no connection could be tried' },
   ])('$name: $situation', ({ facts, situation, cause }) => {
     const explanation = explainService({ ...well, ...facts });

@@ -53,7 +53,7 @@ export function explainService(facts: ServiceFacts): Explanation {
     explainRules(facts) ??
     explainPolicies(facts) ??
     explainTries(facts, service) ??
-    say('NotTried', 'Endpoints are ready and the rules are in place; no connection could be tried.', [])
+    say('NotTried', `Endpoints are ready and ${rulesText(facts)}; no connection could be tried.`, [])
   );
 }
 
@@ -164,7 +164,8 @@ function explainPolicies({ policies }: ServiceFacts): Explanation | undefined {
   );
 }
 
-function explainTries({ tries, frontends, flows }: ServiceFacts, service: ServiceSummary): Explanation | undefined {
+function explainTries(facts: ServiceFacts, service: ServiceSummary): Explanation | undefined {
+  const { tries, frontends, flows } = facts;
   const through = tries.filter(({ isDirect }) => !isDirect);
   const failed = through.find(({ outcome }) => outcome !== 'connected');
   const badDirect = tries.find(({ isDirect, outcome }) => isDirect && outcome !== 'connected');
@@ -181,7 +182,7 @@ function explainTries({ tries, frontends, flows }: ServiceFacts, service: Servic
     if (failed !== undefined) {
       return say(
         'ConnectionFails',
-        `A connection from ${failed.from} to ${failed.to} ${outcomeText(failed)}, although the rules are in place and the endpoints answer directly.`,
+        `A connection from ${failed.from} to ${failed.to} ${outcomeText(failed)}, although ${rulesText(facts)} and the endpoints answer directly.`,
         [
           'look for rules of other programs in its way: iptables-save, nft list ruleset',
           'look whether the connection table is full: sysctl net.netfilter.nf_conntrack_count net.netfilter.nf_conntrack_max',
@@ -217,6 +218,13 @@ function explainDirect(direct: TryFact): Explanation {
       'see whether a NetworkPolicy or a firewall is in the way: ask again with --from POD',
     ],
   );
+}
+
+/** What is known of the rules when none is wrong. */
+function rulesText({ frontends }: ServiceFacts): string {
+  return frontends.some(({ installed }) => installed === undefined)
+    ? 'nobody could read the rules'
+    : 'the rules are in place';
 }
 
 function outcomeText({ outcome, tookMs }: TryFact): string {
