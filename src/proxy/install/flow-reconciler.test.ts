@@ -110,11 +110,14 @@ describe('FlowReconciler', () => {
     expect(table.deleted).toEqual([good]);
   });
 
-  it('does not look any more where there is no tool', async () => {
+  it('does not hurry where there is no tool, and looks once it has been installed', async () => {
     const { table, reconcile } = build();
+    table.udp = [stale];
     table.failure = Object.assign(new Error('not found'), { isMissing: true });
     expect(await reconcile([dns], 'all')).toEqual({ mustRetry: false });
-    await reconcile([dns], 'all');
-    expect(table.looks).toEqual(['udp']);
+    expect(await reconcile([dns], new Set())).toEqual({ mustRetry: false });
+    table.failure = undefined;
+    await reconcile([dns], new Set());
+    expect(table.deleted).toEqual([stale]);
   });
 });

@@ -85,8 +85,7 @@ export class FlowReconciler {
       if (++taken % servicesPerTurn === 0) await new Promise<void>((resolve) => setImmediate(resolve));
       for (const protocol of this.#stale.update(key, services.get(key))) this.#pending.add(protocol);
     }
-    if (this.#isMissing) this.#stale.settled();
-    if (this.#pending.size === 0 || this.#isMissing) return { mustRetry: false };
+    if (this.#pending.size === 0) return { mustRetry: false };
     const { clock, log, onReconciled } = this.#need;
     const startMs = clock.monotonicMs();
     try {
@@ -101,13 +100,18 @@ export class FlowReconciler {
         this.#pending.delete(protocol);
       }
       this.#stale.settled();
+      this.#isMissing = false;
       onReconciled(clock.monotonicMs() - startMs, staleFlows, deletedEntries);
     } catch (err) {
       if (signal.aborted) return { mustRetry: false };
+      const wasMissing = this.#isMissing;
       this.#isMissing = err instanceof Error && 'isMissing' in err && err.isMissing === true;
       const what = 'cannot end stale flows of UDP and SCTP, clients may wait for their time-out';
-      if (this.#isMissing) log.warn(`${what}: there is no conntrack; run \`apt-get install conntrack\``);
-      else log.warn({ reason: describeError(err) }, `${what}; will retry`);
+      if (this.#isMissing) {
+        // it may be installed at any time: each sync tries, and what goes meanwhile is not kept
+        this.#stale.settled();
+        if (!wasMissing) log.warn(`${what}: there is no conntrack; run \`apt-get install conntrack\``);
+      } else log.warn({ reason: describeError(err) }, `${what}; will retry`);
     }
     return { mustRetry: this.#pending.size > 0 && !this.#isMissing };
   }
