@@ -268,6 +268,14 @@ describe('why a Service can or cannot be reached', () => {
     expect(() => onlyPort(two, [], '82')).toThrow('the Service has 80 (http), 81 (dead)');
   });
 
+  it('passes nothing on to the terminal but text', () => {
+    const pods = [{ ...pod, isReady: false, whyNot: '\u001b]0;x\u0007\nCause:   none\u009b2J' }];
+    const facts = { ...well, pods, endpoints: [{ ...endpoint, isReady: false, isServing: false }] };
+    const text = formatService(facts, explainService(facts));
+    expect(text.split('\n').filter((line) => line.startsWith('Cause:'))).toHaveLength(1);
+    expect(text.replaceAll('\n', '')).not.toMatch(/\p{Cc}/u);
+  });
+
   it('is told to people as one sentence, what to do, and what it was read from', () => {
     const facts = { ...well, frontends: [missing], gaps: ['the connection table cannot be read: no conntrack'] };
     expect(formatService(facts, explainService(facts))).toBe(

@@ -10,7 +10,7 @@ export function formatService(facts: ServiceFacts, { cause, next }: Explanation)
   lines.push(`Cause:   ${cause}`);
   next.forEach((text, i) => lines.push(`${i === 0 ? 'Next:   ' : '        '} ${text}`));
   if (similar.length > 0) lines.push(`Known:   ${similar.join(', ')}`);
-  if (service === undefined) return `${lines.join('\n')}\n`;
+  if (service === undefined) return textOf(lines);
   const mode = proxy.mode ?? `does not answer (${proxy.silence ?? 'no reason known'})`;
   lines.push(
     `Node:    ${facts.node}, kube-proxy ${mode}${proxy.mode !== undefined && !proxy.isHealthy ? ', unhealthy' : ''}`,
@@ -43,7 +43,12 @@ export function formatService(facts: ServiceFacts, { cause, next }: Explanation)
     `${policy.isAllowed ? 'allowed' : 'denied'}: ${policy.words}`,
   ]);
   section(lines, ['FLOW', ''], facts.flows, (flow) => [flow.text, flow.isStale ? 'stale' : '']);
-  return `${lines.join('\n')}\n`;
+  return textOf(lines);
+}
+
+/** Messages of pods are others' words: a terminal is not to obey them, nor do they make lines that look like ours. */
+function textOf(lines: readonly string[]): string {
+  return `${lines.map((line) => line.replaceAll(/\p{Cc}/gu, ' ')).join('\n')}\n`;
 }
 
 function describe({ type, clusterIps, selector }: NonNullable<ServiceFacts['service']>): string {
