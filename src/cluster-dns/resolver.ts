@@ -6,7 +6,7 @@ import type { Clock } from '../base/clock.ts';
 import { answerZone } from './answer/answer-zone.ts';
 import type { ZoneConfig } from './answer/zone-model.ts';
 import { type Answer, type ClusterRecords, type DnsRecord, type Rcode, recordTypes } from './dns-model.ts';
-import { type Forwarded, type Forwarder, loopCheck } from './forward/forwarder.ts';
+import { type Forwarded, type Forwarder, loopCheck, loopData } from './forward/forwarder.ts';
 import { type Transport, encodeAnswer, encodeRefusal } from './wire/encode-answer.ts';
 import { type Asked, askFor, askedBy, passOn, readAddresses } from './wire/pass-on.ts';
 import { type Query, readQuery } from './wire/read-query.ts';
@@ -47,7 +47,7 @@ export interface Arrival {
 
 /** Aliases that lead to aliases. */
 const aliasesMax = 8;
-const loopAnswer: DnsRecord = { ...loopCheck, ttl: 0, type: 'HINFO', data: { cpu: 'gantry', os: 'cluster-dns' } };
+const loopAnswer: DnsRecord = { ...loopCheck, ttl: 0, type: 'HINFO', data: loopData };
 
 export class Resolver {
   readonly #zone: ZoneConfig;

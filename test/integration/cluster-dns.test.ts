@@ -359,6 +359,22 @@ describe('cluster-dns', () => {
     }
   });
 
+  it('a name server that has an answer to everything is asked', async () => {
+    const portal = await new FakeNameServer(({ questions: [asked] = [] }) => ({
+      answers: [{ name: asked?.name ?? '', type: 'CNAME', ttl: 60, data: 'portal.example.com' }],
+    })).start();
+    const behind = await startDns({ upstream: [`127.0.0.1:${portal.port}`] });
+    try {
+      await awaitUntil('the look', () => portal.asked.length > 0);
+      for (const name of ['a.example.com', 'b.example.com', 'c.example.com']) {
+        expect(told(await overUdp(behind.ports.udp, question(name)))).toBe('portal.example.com');
+      }
+    } finally {
+      await behind.stop();
+      await portal.stop();
+    }
+  });
+
   it('goes on with what it knows while the API server is away', async () => {
     let isAway = false;
     const { client } = plane;
