@@ -129,7 +129,9 @@ describe('the metrics server', () => {
     expect((await call(port, '/debug/pprof/profile?seconds=1')).code).toBe(503);
     await clock.advance(1000);
     const profile: unknown = JSON.parse((await taken).body);
-    expect(profile).toMatchObject(kind === 'heap' ? { head: {}, samples: expect.any(Array) } : { nodes: expect.any(Array) });
+    expect(profile).toMatchObject(
+      kind === 'heap' ? { head: {}, samples: expect.any(Array) } : { nodes: expect.any(Array) },
+    );
   });
 });
 
