@@ -30,7 +30,8 @@ export async function serveNetworkAgent(
   );
   server.maxConnections = connectionsMax;
   await new Promise<void>((resolve, reject) => {
-    server.once('error', (err) => reject(new Error(`Cannot serve health on "${host}:${port}"`, { cause: err })));
+    // on, not once: a later error must find a listener, or it ends the process
+    server.on('error', (err) => reject(new Error(`Cannot serve health on "${host}:${port}"`, { cause: err })));
     server.listen({ host, port }, resolve);
   });
   await aborted(signal);

@@ -1,6 +1,6 @@
 /** The objects of one policy, and which of its sets a pod belongs to. Pure. */
+import { createHash } from 'node:crypto';
 import type { Direction, PodFacts, Policy, PolicyRule } from '../network-policy-model.ts';
-import { fnv1a128Hex } from '../../base/fnv.ts';
 import { familyOfIp, formatRange } from './ip-ranges.ts';
 import { isForPeer, isNamedBy, namedNumbers, selects } from './match-policy.ts';
 import type { NftField, NftMatch, NftObject, NftRule, NftVerdict } from './nft-objects.ts';
@@ -18,12 +18,15 @@ const families = [
 /** Of the policy's chain and of its counter, and what its sets' names begin with: `in/shop/web`. */
 export function policyName(direction: Direction, key: string): string {
   const name = `${direction === 'ingress' ? 'in' : 'eg'}/${key}`;
-  return name.length <= nameMax ? name : `${name.slice(0, nameMax - 33)}-${fnv1a128Hex(Buffer.from(name))}`;
+  return name.length <= nameMax ? name : `${name.slice(0, nameMax - 33)}-${digest(name)}`;
 }
+
+/** Nobody can choose a policy's name so that it shares a chain with another one. */
+const digest = (text: string): string => createHash('sha256').update(text).digest('hex').slice(0, 32);
 
 /** Where pods that these policies isolate end up. */
 export function isolationName(direction: Direction, policyKeys: readonly string[]): string {
-  const hash = fnv1a128Hex(Buffer.from(JSON.stringify(policyKeys))).slice(0, 16);
+  const hash = digest(JSON.stringify(policyKeys));
   return `isolated/${direction === 'ingress' ? 'in' : 'eg'}/${hash}`;
 }
 

@@ -39,8 +39,8 @@ async function readConfigs(directory: string): Promise<ConfigFile[]> {
   return files.filter((file) => file !== undefined);
 }
 
-/** What has just been removed is not there. */
+/** What has just been removed is not there, and a directory is no file. */
 function orMissing<T>(err: unknown, value: T): T {
-  if (err instanceof Error && 'code' in err && err.code === 'ENOENT') return value;
+  if (err instanceof Error && 'code' in err && (err.code === 'ENOENT' || err.code === 'EISDIR')) return value;
   throw err;
 }
